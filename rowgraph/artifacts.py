@@ -1,0 +1,280 @@
+"""Artifacts: folders of plain files that know what they were made from.
+
+`<home>/artifacts/<stage>/<database>/<task>/<recipe>/` holds a finished artifact and its
+`manifest.json`. While it is being made the folder is `<recipe>.draft`; the manifest is written
+last and the rename publishes both at once, so a folder without the suffix is finished. A draft
+survives an interruption, with the resumable state under its `state/`; publishing removes that.
+Files under `notes/` (figures, curves with wall times) travel along but do not count as content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rowgraph.randomness import digest
+
+FORMAT_VERSION = 1
+LIBRARIES = ("torch", "transformers", "torch-geometric", "relbench", "polars", "pyarrow", "numpy")
+
+Key = tuple[str, ...]  # (stage,), (stage, database) or (stage, database, task), as in Dagster
+
+
+class ArtifactError(RuntimeError):
+    """An artifact that cannot be used or written; the message names the file and the next move."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact. `folder / name` is one of `files`."""
+
+    key: Key
+    recipe: str
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def data_version(self) -> str:
+        """Digest of the produced bytes: equal results have equal data versions."""
+        return self.manifest["data_version"]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The few figures that describe it."""
+        return self.manifest["summary"]
+
+    def path(self, name: str) -> Path:
+        """The path of one of its files or folders.
+
+        Raises:
+            ArtifactError: it has no such file.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise ArtifactError(f"{path} is missing from a finished artifact; rebuild it with "
+                                f"`rowgraph run --force --select {'/'.join(self.key)}`")
+        return path
+
+    def verify(self) -> None:
+        """Compare every file with the digest in the manifest.
+
+        Raises:
+            ArtifactError: a file's bytes are not those that were published.
+        """
+        for name, facts in self.manifest["files"].items():
+            if file_digest(self.folder / name) != facts["digest"]:
+                raise ArtifactError(f"{self.folder / name}: the bytes are not those that were "
+                                    "published; rebuild it with `rowgraph run --force --select "
+                                    f"{'/'.join(self.key)}`")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Where a stage writes its files. `state` is for resuming and is not published."""
+
+    folder: Path
+
+    @property
+    def state(self) -> Path:
+        """A folder for training state that an interrupted run continues from."""
+        path = self.folder / "state"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def notes(self) -> Path:
+        """A folder for figures and curves that are not part of the content."""
+        path = self.folder / "notes"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def path(self, name: str) -> Path:
+        """Where to write a file; its parent folder is made."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def recipe_of(stage: str, revision: int, settings: Mapping[str, Any],
+              inputs: Mapping[str, str]) -> str:
+    """What an artifact is made from, as a digest.
+
+    Args:
+        stage: name of the stage.
+        revision: raised by hand when the stage's code changes its result.
+        settings: effective settings (`Section.effective()`).
+        inputs: data versions of the upstream artifacts (or fingerprints of outside data), by name.
+    """
+    return digest(stage, revision, dict(settings), dict(inputs))[:16]
+
+
+class ArtifactStore:
+    """The artifacts below one home folder."""
+
+    def __init__(self, home: Path):
+        self.root = Path(home) / "artifacts"
+
+    def folder(self, key: Key, recipe: str) -> Path:
+        """Where the artifact of a recipe lies or will lie."""
+        return self.root.joinpath(*key, recipe)
+
+    def find(self, key: Key, recipe: str) -> Artifact | None:
+        """The finished artifact of a recipe, or None.
+
+        Raises:
+            ArtifactError: its manifest is broken, or a file is missing or has another size.
+        """
+        folder = self.folder(key, recipe)
+        path = folder / "manifest.json"
+        if not path.exists():
+            return None
+        rebuild = f"rebuild it with `rowgraph run --force --select {'/'.join(key)}`"
+        try:
+            manifest = json.loads(path.read_text())
+            files, recorded = manifest["files"], manifest["recipe"]
+            assert manifest["data_version"] and manifest["summary"] is not None
+        except (ValueError, KeyError, TypeError, AssertionError):
+            raise ArtifactError(f"{path}: the manifest is broken; {rebuild}") from None
+        if manifest.get("format_version") != FORMAT_VERSION or recorded != recipe:
+            raise ArtifactError(f"{path}: format {manifest.get('format_version')} and recipe "
+                                f"{recorded}, expected {FORMAT_VERSION} and {recipe}; {rebuild}")
+        for name, facts in files.items():
+            size = (folder / name).stat().st_size if (folder / name).exists() else None
+            if size != facts["bytes"]:
+                raise ArtifactError(f"{folder / name}: expected {facts['bytes']} bytes, found "
+                                    f"{'no file' if size is None else size}; {rebuild}")
+        return Artifact(key, recipe, folder, manifest)
+
+    def others(self, key: Key) -> list[dict[str, Any]]:
+        """Manifests of every finished artifact of a key, newest first."""
+        paths = self.root.joinpath(*key).glob("*/manifest.json")
+        found = []
+        for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(path.read_text()))
+        return [m for m in found if isinstance(m, dict) and m.get("key") == list(key)]
+
+    def build(self, key: Key, revision: int, settings: Mapping[str, Any],
+              inputs: Mapping[str, str], make: Callable[[Draft], Mapping[str, Any]], *,
+              force: bool = False, origin: Mapping[str, str] | None = None,
+              ) -> tuple[Artifact, bool]:
+        """Make an artifact, or find that it is already there.
+
+        Args:
+            key: of the asset.
+            revision, settings, inputs: see `recipe_of`.
+            make: writes its files below the draft and returns the summary (JSON-able). It may
+                find files of an interrupted attempt at the same recipe there.
+            force: make it again even if it is finished; the old one stays until then.
+            origin: where it was made (run ids); not part of its content.
+
+        Returns:
+            The artifact and whether it was reused.
+
+        Raises:
+            ArtifactError: the disk is full, another process is making it, or it is damaged.
+        """
+        recipe = recipe_of(key[0], revision, settings, inputs)
+        folder = self.folder(key, recipe)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
+            if not force and (found := self.find(key, recipe)) is not None:
+                return found, True
+            draft = Draft(folder.with_name(recipe + ".draft"))
+            if force:
+                shutil.rmtree(draft.folder, ignore_errors=True)
+            draft.folder.mkdir(exist_ok=True)
+            try:
+                summary = make(draft)
+                manifest = _manifest(key, recipe, revision, settings, inputs, summary,
+                                     origin or {}, draft)
+                write_json(draft.folder / "manifest.json", manifest)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise ArtifactError(f"{draft.folder}: the disk is full; free space or set "
+                                    "ROWGRAPH_HOME to a larger disk, then run again: what is "
+                                    "finished is kept") from error
+            _publish(draft.folder, folder)
+        return Artifact(key, recipe, folder, manifest), False
+
+
+def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
+              inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, str],
+              draft: Draft) -> dict[str, Any]:
+    shutil.rmtree(draft.folder / "state", ignore_errors=True)
+    files = {}
+    for path in sorted(draft.folder.rglob("*")):
+        if path.is_file() and path.name != "manifest.json":
+            files[str(path.relative_to(draft.folder))] = {
+                "bytes": path.stat().st_size, "digest": file_digest(path)}
+    content = {n: f["digest"] for n, f in files.items() if not n.startswith("notes/")}
+    return {
+        "format_version": FORMAT_VERSION,
+        "key": list(key),
+        "stage": key[0],
+        "revision": revision,
+        "recipe": recipe,
+        "data_version": digest(key[0], content),
+        "settings": dict(settings),
+        "inputs": dict(inputs),
+        "summary": dict(summary),
+        "files": files,
+        "libraries": _library_versions(),
+        "origin": dict(origin),
+    }
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(path: Path, what: str) -> Iterator[None]:
+    with open(path, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(f"{what} is being made by another process (it holds {path}); "
+                                "wait for it or stop it, then run again") from None
+        yield
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hexadecimal characters."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "w") as handle:
+        json.dump(content, handle, indent=1, sort_keys=True, allow_nan=False)
+        handle.write("\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""Relational databases in RelBench 3 folders: resolving, building, checking, truncating."""

@@ -1,0 +1,97 @@
+"""A resolved database: plain Parquet files and the relational facts of its manifest.
+
+Row i of a table is node i of its node type and vector i of its embeddings, everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import yaml
+
+TIMELESS = np.iinfo(np.int64).min  # a row of a table without a time column: visible always
+NEVER = np.iinfo(np.int64).max  # a missing time in a table with one: never visible (as RelBench)
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What a Parquet file cannot say about a table: its keys and its time."""
+
+    name: str
+    pkey_col: str | None
+    time_col: str | None
+    fkeys: dict[str, str]  # fkey_col -> table that it references
+
+    @property
+    def key_cols(self) -> tuple[str, ...]:
+        """The primary key column, if any, and the foreign key columns."""
+        return ((self.pkey_col,) if self.pkey_col else ()) + tuple(self.fkeys)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A RelBench 3 folder, read lazily.
+
+    Args:
+        name: as in its manifest.
+        folder: holds `manifest.yaml`, `db/<table>.parquet` and `tasks/<task>/`.
+        tables: schemas in manifest order.
+        val_timestamp, test_timestamp: microseconds since 1970.
+    """
+
+    name: str
+    folder: Path
+    tables: dict[str, TableSchema]
+    val_timestamp: int
+    test_timestamp: int
+
+    @classmethod
+    def open(cls, folder: Path) -> Database:
+        """Read `manifest.yaml` of a folder that `check` has passed."""
+        manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
+        tables = {
+            name: TableSchema(name, spec.get("pkey"), spec.get("time_col"),
+                              dict(spec.get("fkeys") or {}))
+            for name, spec in manifest["tables"].items()
+        }
+        return cls(manifest["name"], folder, tables, microseconds(manifest["val_timestamp"]),
+                   microseconds(manifest["test_timestamp"]))
+
+    def path(self, table: str) -> Path:
+        """Where the Parquet file of a table lies."""
+        return self.folder / "db" / f"{table}.parquet"
+
+    def num_rows(self, table: str) -> int:
+        """Rows of a table, from the file's footer."""
+        return pq.read_metadata(self.path(table)).num_rows
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """A lazy frame over a table, rows in file order."""
+        return pl.scan_parquet(self.path(table))
+
+    def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """A table, or some of its columns, rows in file order."""
+        return pl.read_parquet(self.path(table), columns=columns)
+
+    def attributes(self, table: str, keys: bool = False) -> list[str]:
+        """The columns that make a row's text: all but the keys, unless `keys`."""
+        schema = self.tables[table]
+        names = pq.read_schema(self.path(table)).names
+        return [c for c in names if keys or c not in schema.key_cols]
+
+    def times(self, table: str) -> np.ndarray:
+        """int64 [num_rows]: microseconds since 1970, `TIMELESS` or `NEVER`."""
+        column = self.tables[table].time_col
+        if column is None:
+            return np.full(self.num_rows(table), TIMELESS, dtype=np.int64)
+        series = self.read(table, [column])[column].cast(pl.Datetime("us")).to_physical()
+        return series.fill_null(NEVER).to_numpy().astype(np.int64)
+
+
+def microseconds(timestamp: object) -> int:
+    """Microseconds since 1970 of an ISO string, a date or a datetime."""
+    return int(np.datetime64(str(timestamp).strip().replace(" ", "T"), "us").astype(np.int64))

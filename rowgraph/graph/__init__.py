@@ -1,0 +1,1 @@
+"""The relational entity graph: structure, times and temporal neighbour sampling."""

@@ -1,0 +1,1 @@
+"""The row language model: vocabulary, masking, fine-tuning, encoding, embedding health."""

@@ -1,0 +1,362 @@
+"""Every number that a person may turn: frozen pydantic models, one per stage, and profile files.
+
+The defaults are the paper's (`tests/test_paper.py` asserts each with its section); where the paper
+is silent the field's comment names the decision record. A field marked `neutral` cannot change a
+result (device, workers, inference batch size, cadence) and is left out of `effective()`, hence of
+every recipe.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Regime = Literal["frozen_db", "rolling"]
+PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
+
+
+class SettingsError(ValueError):
+    """A profile that cannot be used; the message names the setting and the next move."""
+
+
+def neutral(default: Any) -> Any:
+    """A field that cannot change a result and therefore belongs to no recipe."""
+    return Field(default, json_schema_extra={"neutral": True})
+
+
+class Section(BaseModel):
+    """The settings of one stage: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def effective(self) -> dict[str, Any]:
+        """The settings that can change a result, JSON-able, in field order."""
+        fields = type(self).model_fields
+        keep = {n for n, f in fields.items() if not (f.json_schema_extra or {}).get("neutral")}
+        return self.model_dump(mode="json", include=keep)
+
+
+class DatabaseSettings(Section):
+    """One database of a profile."""
+
+    name: str
+    role: Literal["pretrain", "heldout"]
+    entities: int | None = Field(None, gt=0)  # embedded builders: entities drawn; null = in full
+    max_rows_per_table: int | None = Field(None, gt=0)  # Section 4.2: larger tables are subsampled
+    tasks: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _tasks_only_where_held_out(self):
+        if self.role == "pretrain" and self.tasks:
+            raise ValueError(f"{self.name}: tasks belong to held-out databases, its role is "
+                             "pretrain; remove `tasks` or set `role: heldout`")
+        if self.role == "heldout" and not self.tasks:
+            raise ValueError(f"{self.name}: a held-out database needs at least one task; "
+                             "`rowgraph databases` lists them")
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(f"{self.name}: a task is listed twice in {list(self.tasks)}")
+        return self
+
+    def effective(self) -> dict[str, Any]:
+        """What decides the content of the resolved database: not its role, not its tasks."""
+        return self.model_dump(mode="json", include={"name", "entities", "max_rows_per_table"})
+
+
+class SampledRowsSettings(Section):
+    """Which rows of the pre-training databases the language model reads (Section 4.2)."""
+
+    rows: int = Field(100_000, gt=0)
+    seed: int = 0
+
+
+class LinearizedCorpusSettings(Section):
+    """How a row becomes text and to which split it goes (Section 4.2)."""
+
+    train: float = Field(0.70, gt=0, lt=1)
+    validation: float = Field(0.10, gt=0, lt=1)
+    test: float = Field(0.20, gt=0, lt=1)
+    keys: bool = False  # key columns as text: docs/decisions/linearization.md
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self):
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test must be 1, found {total:g}")
+        return self
+
+
+class BartCheckpointSettings(Section):
+    """The row language model and its fine-tuning (Section 4.3.1)."""
+
+    checkpoint: str | None = "facebook/bart-large"  # hub name or folder; null = from scratch
+    # From scratch only:
+    vocabulary: int = Field(4_000, ge=300)
+    d_model: int = Field(128, gt=0)
+    encoder_layers: int = Field(2, gt=0)
+    decoder_layers: int = Field(1, gt=0)
+    heads: int = Field(4, gt=0)
+    ffn_dim: int = Field(512, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    # Both:
+    max_tokens: int = Field(1024, ge=8)
+    mask_table: float = Field(0.30, ge=0, le=1)
+    mask_attribute: float = Field(0.20, ge=0, le=1)
+    mask_value: float = Field(0.40, ge=0, le=1)
+    epochs: int = Field(50, gt=0)
+    effective_batch: int = Field(128, gt=0)
+    learning_rate: float = Field(3e-5, gt=0)  # docs/decisions/fine-tuning.md
+    warmup_fraction: float = Field(0.06, ge=0, lt=1)  # docs/decisions/fine-tuning.md
+    weight_decay: float = Field(0.01, ge=0)  # docs/decisions/fine-tuning.md
+    decoder_word_drop: float = Field(0.0, ge=0, lt=1)  # docs/decisions/collapse.md
+    bag_of_tokens_weight: float = Field(0.0, ge=0)  # docs/decisions/collapse.md
+    min_spread: float = Field(0.05, ge=0)  # docs/decisions/collapse.md
+    min_effective_rank: float = Field(4.0, ge=1)  # docs/decisions/collapse.md
+    health_rows: int = Field(2_000, gt=1)
+    seed: int = 0
+    device_batch: int = neutral(16)
+    save_steps: int = neutral(500)
+
+
+class NodeEmbeddingsSettings(Section):
+    """How rows are encoded (Section 4.2: mean pooling of the last hidden states)."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    dtype: Literal["float16", "float32"] = "float16"
+    batch_tokens: int = neutral(16_384)
+
+
+class EntityGraphSettings(Section):
+    """The relational entity graph has no choices of its own: structure and times are facts."""
+
+
+class SageWeightsSettings(Section):
+    """The shared GraphSAGE model and its pre-training (Sections 4.1 and 4.3.2)."""
+
+    hidden: int = Field(256, gt=0)
+    layers: int = Field(2, gt=0)
+    edge_type_reduce: Literal["mean", "sum"] = "mean"  # docs/decisions/sage.md
+    fan_out: tuple[int, ...] = (20, 10)
+    batch: int = Field(16_384, gt=0)
+    epochs: int = Field(20, gt=0)
+    seeds_per_epoch: int | None = Field(None, gt=0)  # nodes drawn per database; null = every node
+    learning_rate: float = Field(1e-4, gt=0)
+    mask_probability: float = Field(0.15, gt=0, le=1)
+    alpha: float = Field(0.7, ge=0, le=1)
+    gamma: float = Field(2.0, gt=0)
+    epsilon: float = Field(1e-6, gt=0)
+    validation: float = Field(0.1, gt=0, lt=1)  # docs/decisions/sage.md
+    test: float = Field(0.1, gt=0, lt=1)
+    seed: int = 0
+    save_seconds: int = neutral(60)
+
+    @model_validator(mode="after")
+    def _one_fan_out_per_layer(self):
+        if len(self.fan_out) != self.layers:
+            raise ValueError(f"fan_out needs one number per layer ({self.layers}), "
+                             f"found {list(self.fan_out)}")
+        return self
+
+
+VARIANTS = (
+    "bart_gnn_finetuned",
+    "bart_gnn_frozen",
+    "bart_gnn_scratch",
+    "bart_gnn_static",
+    "bart_head",
+    "random_gnn_finetuned",
+    "random_gnn_frozen",
+    "random_head",
+)
+Variant = Literal[
+    "bart_gnn_finetuned",
+    "bart_gnn_frozen",
+    "bart_gnn_scratch",
+    "bart_gnn_static",
+    "bart_head",
+    "random_gnn_finetuned",
+    "random_gnn_frozen",
+    "random_head",
+]
+
+
+class DownstreamMetricsSettings(Section):
+    """Adaptation to a task and its evaluation (Sections 4.4 and 5)."""
+
+    regimes: tuple[Regime, ...] = ("frozen_db", "rolling")
+    variants: tuple[Variant, ...] = VARIANTS
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    epochs: int = Field(10, gt=0)
+    train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
+    batch: int = Field(512, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)  # docs/decisions/downstream.md
+    head_hidden: int = Field(128, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    date_dim: int = Field(32, gt=0)  # Section 5.1
+    fan_out: tuple[int, ...] = (20, 10)
+    sampling: Literal["latest", "uniform"] = "uniform"
+    bootstrap: int = Field(500, gt=0)
+
+
+class BaselineMetricsSettings(Section):
+    """Baselines on the same rows and regimes."""
+
+    regimes: tuple[Regime, ...] = ("frozen_db", "rolling")
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    trees: int = Field(200, gt=0)
+    bootstrap: int = Field(500, gt=0)
+
+
+class ReportSettings(Section):
+    """What the report shows beside the measured rows."""
+
+    title: str = "RowGraph results"
+
+
+class ComputeSettings(Section):
+    """Where it runs; nothing here may change a result beyond rounding."""
+
+    device: str = neutral("auto")
+    threads: int | None = neutral(None)
+
+
+STAGES: dict[str, type[Section]] = {
+    "sampled_rows": SampledRowsSettings,
+    "linearized_corpus": LinearizedCorpusSettings,
+    "bart_checkpoint": BartCheckpointSettings,
+    "node_embeddings": NodeEmbeddingsSettings,
+    "entity_graph": EntityGraphSettings,
+    "sage_weights": SageWeightsSettings,
+    "downstream_metrics": DownstreamMetricsSettings,
+    "baseline_metrics": BaselineMetricsSettings,
+    "report": ReportSettings,
+}
+
+
+class Profile(Section):
+    """One experiment: its databases and the settings of every stage."""
+
+    name: str
+    databases: tuple[DatabaseSettings, ...]
+    sampled_rows: SampledRowsSettings = SampledRowsSettings()
+    linearized_corpus: LinearizedCorpusSettings = LinearizedCorpusSettings()
+    bart_checkpoint: BartCheckpointSettings = BartCheckpointSettings()
+    node_embeddings: NodeEmbeddingsSettings = NodeEmbeddingsSettings()
+    entity_graph: EntityGraphSettings = EntityGraphSettings()
+    sage_weights: SageWeightsSettings = SageWeightsSettings()
+    downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
+    baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
+    report: ReportSettings = ReportSettings()
+    compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="after")
+    def _databases_make_an_experiment(self):
+        names = [d.name for d in self.databases]
+        keys = [n.replace("-", "_") for n in names]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"databases: a name is listed twice in {names}")
+        for role in ("pretrain", "heldout"):
+            if not self.by_role(role):
+                raise ValueError(f"databases: none has `role: {role}`; a profile needs at least "
+                                 "one of each role")
+        if len(self.downstream_metrics.fan_out) != self.sage_weights.layers:
+            raise ValueError("downstream_metrics.fan_out needs one number per SAGE layer "
+                             f"({self.sage_weights.layers})")
+        return self
+
+    def by_role(self, role: Literal["pretrain", "heldout"]) -> tuple[DatabaseSettings, ...]:
+        """The databases of one role; the only place where the role decides."""
+        return tuple(d for d in self.databases if d.role == role)
+
+
+def profile_names() -> list[str]:
+    """The names of the profiles that come with RowGraph."""
+    return sorted(p.stem for p in PROFILE_DIR.glob("*.yaml"))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Read a profile, following `extends`.
+
+    Args:
+        name_or_path: the name of a profile in `profiles/` or the path of a YAML file.
+
+    Raises:
+        SettingsError: no such profile, YAML that does not parse, a cycle of `extends`, an unknown
+            setting or a value out of range; the message names the setting.
+    """
+    path = _profile_path(name_or_path)
+    tree = _merged(path, ())
+    tree["name"] = path.stem
+    try:
+        return Profile.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, path)) from None
+
+
+def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
+    text = str(name_or_path)
+    candidates = [PROFILE_DIR / f"{text}.yaml"]
+    if text.endswith((".yaml", ".yml")) or "/" in text:
+        candidates = [Path(text).expanduser()]
+    if beside is not None:
+        candidates += [beside / text, beside / f"{text}.yaml"]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise SettingsError(
+        f"profile '{text}' does not exist; known profiles: {', '.join(profile_names())}. "
+        "Pass one of these names or the path of a YAML file."
+    )
+
+
+def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise SettingsError(f"profile {path}: `extends` goes in a circle: "
+                            f"{' -> '.join(p.stem for p in (*seen, path))}")
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"profile {path}: not readable as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"profile {path}: expected a mapping of settings at the top")
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    base = _merged(_profile_path(parent, beside=path.parent), (*seen, path))
+    return _overlay(base, tree)
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = _overlay(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "profile"
+        if item["type"] == "extra_forbidden":
+            near = _near(item["loc"])
+            lines.append(f"unknown setting `{where}`" + (f"; did you mean `{near}`?" if near else
+                         "; remove it or see profiles/paper.yaml for every setting"))
+        else:
+            lines.append(f"`{where}`: {item['msg']} (found {item['input']!r})"[:400])
+    return f"profile {path.name}: " + "; ".join(lines)
+
+
+def _near(loc: tuple) -> str | None:
+    model: Any = Profile
+    if len(loc) > 1:
+        model = DatabaseSettings if loc[0] == "databases" else (
+            type(Profile.model_fields[loc[0]].default))
+    found = difflib.get_close_matches(str(loc[-1]), list(model.model_fields), n=1)
+    return found[0] if found else None
