@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ class ArtifactStore:
         path = folder / "manifest.json"
         if not path.exists():
             return None
-        rebuild = f"rebuild it with `rowgraph run --force --select {'/'.join(key)}`"
+        rebuild = f"`rowgraph run --select {'/'.join(key)}` makes it again"
         try:
             manifest = json.loads(path.read_text())
             files, recorded = manifest["files"], manifest["recipe"]
@@ -154,6 +155,14 @@ class ArtifactStore:
                 raise ArtifactError(f"{folder / name}: expected {facts['bytes']} bytes, found "
                                     f"{'no file' if size is None else size}; {rebuild}")
         return Artifact(key, recipe, folder, manifest)
+
+    def usable(self, key: Key, recipe: str) -> Artifact | None:
+        """As `find`, but a damaged artifact is a warning and None: it will be made again."""
+        try:
+            return self.find(key, recipe)
+        except ArtifactError as error:
+            warnings.warn(f"{error} (doing so now)", stacklevel=2)
+            return None
 
     def others(self, key: Key) -> list[dict[str, Any]]:
         """Manifests of every finished artifact of a key, newest first."""
@@ -182,13 +191,13 @@ class ArtifactStore:
             The artifact and whether it was reused.
 
         Raises:
-            ArtifactError: the disk is full, another process is making it, or it is damaged.
+            ArtifactError: the disk is full, or another process is making it.
         """
         recipe = recipe_of(key[0], revision, settings, inputs)
         folder = self.folder(key, recipe)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
-            if not force and (found := self.find(key, recipe)) is not None:
+            if not force and (found := self.usable(key, recipe)) is not None:
                 return found, True
             draft = Draft(folder.with_name(recipe + ".draft"))
             if force:

@@ -211,10 +211,23 @@ class BaselineMetricsSettings(Section):
     bootstrap: int = Field(500, gt=0)
 
 
+class PublishedFigure(Section):
+    """A figure from elsewhere, shown beside the measured ones with its source."""
+
+    database: str
+    task: str
+    regime: Regime
+    variant: str
+    metric: str
+    value: float
+    source: str
+
+
 class ReportSettings(Section):
     """What the report shows beside the measured rows."""
 
     title: str = "RowGraph results"
+    published: tuple[PublishedFigure, ...] = ()
 
 
 class ComputeSettings(Section):

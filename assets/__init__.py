@@ -1,0 +1,33 @@
+"""What exists: one software-defined asset per stage, database and task. See `catalog`."""
+
+import dagster as dg
+
+from assets.catalog import catalog, code_versions
+from assets.downstream import baseline_metrics, downstream_metrics
+from assets.graphs import entity_graph
+from assets.language import bart_checkpoint, node_embeddings
+from assets.report import report
+from assets.rows import linearized_corpus, sampled_rows
+from assets.sage import sage_weights
+from assets.sources import source
+from rowgraph.settings import Profile
+
+STAGES = {
+    "source": source,
+    "sampled_rows": sampled_rows,
+    "linearized_corpus": linearized_corpus,
+    "bart_checkpoint": bart_checkpoint,
+    "node_embeddings": node_embeddings,
+    "entity_graph": entity_graph,
+    "sage_weights": sage_weights,
+    "downstream_metrics": downstream_metrics,
+    "baseline_metrics": baseline_metrics,
+    "report": report,
+}
+
+
+def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
+    """Every asset of a profile, upstream before downstream."""
+    nodes = catalog(profile)
+    versions = code_versions(nodes)
+    return [STAGES[node.stage](node, versions[key]) for key, node in nodes.items()]

@@ -1,0 +1,30 @@
+"""`report`: every measured row in one table, with the curves beside it."""
+
+import dagster as dg
+
+from assets.building import build, spec
+from assets.catalog import AssetNode
+from rowgraph.artifacts import Artifact
+
+
+def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The report of a profile."""
+
+    @dg.asset(**spec(node, code_version, "Results, graph statistics and training curves as "
+                     "Parquet, Markdown and one self-contained HTML page."),
+              kinds={"parquet", "markdown"},
+              required_resource_keys={"store", "tracking", "progress"})
+    def _report(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.downstream.reports import write_report
+
+            return write_report({name: artifact.folder for name, artifact in inputs.items()},
+                                {name: artifact.summary for name, artifact in inputs.items()},
+                                settings, draft)
+
+        output = build(context, node, inputs, make)
+        context.resources.tracking.crown({n: inputs[n] for n in ("bart_checkpoint",
+                                                                 "sage_weights")})
+        return output
+
+    return _report

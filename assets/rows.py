@@ -1,0 +1,45 @@
+"""`sampled_rows/<db>` and `linearized_corpus`: what the language model reads."""
+
+import dagster as dg
+
+from assets.building import build, spec
+from assets.catalog import AssetNode
+from rowgraph.artifacts import Artifact
+
+RESOURCES = {"store", "tracking", "progress"}
+
+
+def sampled_rows(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The asset of one pre-training database."""
+
+    @dg.asset(**spec(node, code_version, "Rows drawn for the language model, spread evenly over "
+                     "the tables (Section 4.2)."),
+              kinds={"parquet"}, required_resource_keys=RESOURCES)
+    def _sampled_rows(context: dg.AssetExecutionContext, source: Artifact) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.databases.database import Database
+            from rowgraph.rows.sampling import write_sampled_rows
+
+            return write_sampled_rows(Database.open(source.folder), settings, draft)
+
+        return build(context, node, {"source": source}, make)
+
+    return _sampled_rows
+
+
+def linearized_corpus(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The one corpus of all pre-training databases."""
+
+    @dg.asset(**spec(node, code_version, "Every sampled row as `<table> … <attr> … <value> …`, "
+                     "with its database, table, row and split (Section 4.2)."),
+              kinds={"parquet"}, required_resource_keys=RESOURCES)
+    def _linearized_corpus(context: dg.AssetExecutionContext, **sampled) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.rows.splitting import write_corpus
+
+            return write_corpus([artifact.folder for artifact in sampled.values()], settings,
+                                draft)
+
+        return build(context, node, sampled, make)
+
+    return _linearized_corpus

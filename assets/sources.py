@@ -1,0 +1,28 @@
+"""`source/<db>`: the resolved, checked and truncated database."""
+
+import dagster as dg
+
+from assets.building import build, settings_of, spec
+from assets.catalog import AssetNode
+from rowgraph.artifacts import Artifact
+
+
+def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The asset of one database."""
+
+    @dg.asset(**spec(node, code_version, "A resolved database: a RelBench 3 folder, checked, "
+                     "truncated and row-numbered. Row i here is node i and vector i."),
+              kinds={"parquet"},
+              required_resource_keys={"databases", "store", "tracking", "progress"})
+    def _source(context: dg.AssetExecutionContext) -> dg.Output[Artifact]:
+        settings, _ = settings_of(context, node)
+        origin = context.resources.databases.resolve(settings)
+
+        def make(draft, settings, log):
+            from rowgraph.databases.sourcing import write_source
+
+            return write_source(origin, settings, draft)
+
+        return build(context, node, {}, make, outside={"origin": origin.fingerprint})
+
+    return _source

@@ -1,0 +1,1 @@
+"""How it is run: definitions, versions, plan, jobs, schedules, sensors, the command line."""

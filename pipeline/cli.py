@@ -1,0 +1,268 @@
+"""The console script `rowgraph`: a thin door to the same definitions that the Dagster UI shows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rowgraph.artifacts import ArtifactError
+from rowgraph.settings import SettingsError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Relational foundation models from language models and graph neural networks.\n\n"
+    "Rows become text, text becomes vectors, keys become edges; a graph network pre-trained over "
+    "many databases answers questions about one that it has never seen. Start with `rowgraph run`.",
+    epilog="ROWGRAPH_PROFILE, ROWGRAPH_HOME (default .rowgraph), ROWGRAPH_DATABASES (a folder of "
+    "RelBench 3 folders) and MLFLOW_TRACKING_URI are obeyed by every command.")
+
+ProfileOption = Annotated[str | None, typer.Option(
+    "--profile", "-p", envvar="ROWGRAPH_PROFILE", show_default="demo",
+    help="Name of a profile (demo, f1, paper) or path of a YAML file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RESULT_COLUMNS = ("database", "task", "regime", "variant", "metric", "n_test", "seeds", "mean",
+                  "std", "ci_low", "ci_high", "source")
+
+
+@app.command()
+def run(
+    profile: ProfileOption = None,
+    select: Annotated[list[str] | None, typer.Option(
+        "--select", "-s", help="A stage, stage/database or glob; repeatable. What these need and "
+        "is out of date runs too.")] = None,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Make the selected assets again although they are finished.")] = False,
+    track: Annotated[bool, typer.Option(help="Log runs to MLflow.")] = True,
+) -> None:
+    """Materialize what is missing or out of date, in order; ends with the results table."""
+    from rich.console import Console
+
+    from pipeline.plan import plan, select_assets, with_upstream
+    from pipeline.running import run as run_assets
+    from resources.progress import TerminalProgress
+
+    environment, console = _environment(profile), Console()
+    planned = plan(environment)
+    chosen = select_assets(planned, select) if select else planned
+    forced = {p.node.key for p in chosen} if force else set()
+    todo = with_upstream(planned, [p for p in chosen if force or p.action != "current"])
+    if not todo:
+        console.print(f"Nothing to do: all {len(chosen)} assets of the profile "
+                      f"'{environment.profile.name}' are up to date.", highlight=False)
+    else:
+        started = time.perf_counter()
+        with TerminalProgress(len(todo), console) as progress:
+            failures = run_assets(environment, todo, forced, progress, track)
+        _print_costs(console, progress.rows, time.perf_counter() - started)
+        if failures:
+            for failure in failures:
+                typer.secho(f"{failure.asset} failed. {failure.error}", fg="red", err=True)
+            typer.echo("What was finished is kept; run again after fixing the cause.", err=True)
+            raise typer.Exit(1)
+    if not select or any(p.node.stage == "report" for p in chosen):
+        _print_results(console, _result_rows(environment))
+
+
+@app.command("plan")
+def plan_command(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """What would run, and why: missing, settings changed, upstream changed."""
+    from pipeline.plan import plan
+
+    environment = _environment(profile)
+    planned = plan(environment)
+    due = [p for p in planned if p.action == "run"]
+    if as_json:
+        typer.echo(json.dumps({
+            "profile": environment.profile.name,
+            "home": str(environment.home),
+            "run": [{"asset": p.node.name, "why": p.why} for p in due],
+            "up_to_date": [p.node.name for p in planned if p.action != "run"],
+        }, indent=1))
+        return
+    if due:
+        _print_table(f"To run ({environment.profile.name})", ("asset", "why"),
+                     [(p.node.name, p.why) for p in due])
+    typer.echo(f"{len(due)} of {len(planned)} assets to run; "
+               f"{len(planned) - len(due)} up to date.")
+
+
+@app.command()
+def results(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """The results of the latest report: every measured row, with regime, seeds and interval."""
+    from rich.console import Console
+
+    rows = _result_rows(_environment(profile))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _print_results(Console(), rows)
+
+
+@app.command()
+def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+    """Which databases resolve, from where, with rows, tables, time span, tasks and problems."""
+    from rowgraph.databases.embedded import EMBEDDED
+    from rowgraph.databases.sourcing import describe
+
+    environment = _environment(profile)
+    wanted = {d.name: d for d in environment.profile.databases}
+    names = list(dict.fromkeys([*wanted, *_folder_names(environment.databases), *EMBEDDED]))
+    rows = []
+    for name in names:
+        entities = wanted[name].entities if name in wanted else None
+        rows.append({"database": name, "role": wanted[name].role if name in wanted else "",
+                     **describe(name, folders=environment.databases, entities=entities)})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    columns = ("database", "role", "from", "rows", "tables", "time span", "tasks", "problems")
+    _print_table("Databases", columns, [[_cell(row.get(c.replace(" ", "_"))) for c in columns]
+                                        for row in rows])
+
+
+@app.command()
+def ui(profile: ProfileOption = None,
+       port: Annotated[int, typer.Option(help="Of the Dagster UI.")] = 3000,
+       mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000) -> None:
+    """Dagster UI and MLflow, both on 127.0.0.1 only; Ctrl-C stops both."""
+    from pipeline.environment import ROOT
+    from resources.tracking import TrackingResource
+
+    environment = _environment(profile)
+    config = environment.instance_config()
+    tracking = TrackingResource(home=str(environment.home), uri=environment.tracking_uri)
+    tracking.client()
+    bin_folder = Path(sys.executable).parent
+    environ = {**os.environ, "DAGSTER_HOME": str(config.parent),
+               "ROWGRAPH_HOME": str(environment.home), "MLFLOW_DISABLE_TELEMETRY": "true",
+               "ROWGRAPH_PROFILE": profile or "demo",
+               "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
+                 "-p", str(port)]]
+    if not (environment.tracking_uri or "").startswith("http"):
+        commands.append([bin_folder / "mlflow", "server", "--backend-store-uri",
+                         tracking.tracking_uri, "--host", "127.0.0.1", "--port",
+                         str(mlflow_port)])
+    typer.echo(f"Dagster  http://127.0.0.1:{port}\nMLflow   http://127.0.0.1:{mlflow_port}\n"
+               "Ctrl-C stops both.")
+    _serve(commands, environ, ROOT)
+
+
+def _serve(commands: list[list[Any]], environ: dict[str, str], folder: Path) -> None:
+    processes = [subprocess.Popen([str(c) for c in command], cwd=folder, env=environ,
+                                  start_new_session=True) for command in commands]
+
+    def stop(*_: object) -> None:
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while all(process.poll() is None for process in processes):
+        time.sleep(0.3)
+    stop()
+    codes = [process.wait() for process in processes]
+    if any(code not in (0, -signal.SIGINT, -signal.SIGTERM) for code in codes):
+        raise typer.Exit(1)
+
+
+def _environment(profile: str | None) -> Any:
+    from pipeline.environment import Environment
+
+    return Environment.read(profile)
+
+
+def _result_rows(environment: Any) -> list[dict[str, Any]]:
+    import polars as pl
+
+    from pipeline.plan import plan
+    from resources.store import read_handle
+    from rowgraph.artifacts import ArtifactStore
+
+    report = next(p for p in plan(environment) if p.node.stage == "report")
+    artifact = report.artifact
+    if artifact is None:
+        handle = read_handle(environment.home, environment.profile.name, report.node.key)
+        if handle is None:
+            raise ArtifactError(f"the profile '{environment.profile.name}' has no report yet; "
+                                f"make it with `rowgraph run -p {environment.profile.name}`")
+        artifact = ArtifactStore(environment.home).find(report.node.key, handle["recipe"])
+        typer.secho("These results are out of date (`rowgraph plan` says why).", fg="yellow",
+                    err=True)
+    frame = pl.read_parquet(artifact.path("results.parquet"))
+    return frame.select(RESULT_COLUMNS).to_dicts()
+
+
+def _print_results(console: Any, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["database"], row["task"], row["metric"], row["n_test"]),
+                          []).append(row)
+    for (database, task, metric, n_test), group in groups.items():
+        title = f"{database} · {task} · {metric} · {n_test} test rows"
+        table = Table(title=title, title_justify="left", highlight=False)
+        for name in ("variant", "regime", "mean ± std", "95 % interval", "seeds", "source"):
+            table.add_column(name, no_wrap=name != "source")
+        for row in group:
+            table.add_row(row["variant"], row["regime"], _plus_minus(row), _interval(row),
+                          _cell(row["seeds"]), row["source"])
+        console.print(table)
+
+
+def _plus_minus(row: dict[str, Any]) -> str:
+    spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
+    return f"{row['mean']:.4f}{spread}"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}"
+
+
+def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:
+    made = [r for r in rows if not r["reused"]]
+    peak = max((r["peak_mib"] for r in rows), default=0)
+    console.print(f"{len(made)} assets made, {len(rows) - len(made)} reused, in {seconds:.0f} s; "
+                  f"peak memory {peak} MiB.", highlight=False)
+
+
+def _print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", highlight=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _folder_names(folder: Path | None) -> list[str]:
+    return sorted(p.parent.name for p in folder.glob("*/manifest.yaml")) if folder else []
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on standard error and exit status 1."""
+    try:
+        app()
+    except (SettingsError, ArtifactError, ValueError) as error:
+        typer.secho(f"rowgraph: {error}", fg="red", err=True)
+        sys.exit(1)
+
+

@@ -1,0 +1,68 @@
+"""What a process is told from outside: the profile, the home, where databases and MLflow are."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from rowgraph.settings import Profile, load_profile
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One profile in one home.
+
+    Args:
+        profile: read and validated.
+        home: artifacts, handles, Dagster's and MLflow's databases (ROWGRAPH_HOME, `.rowgraph`).
+        databases: a folder of RelBench 3 folders (ROWGRAPH_DATABASES).
+        tracking_uri: an MLflow server (MLFLOW_TRACKING_URI); None is SQLite below `home`.
+        hub: whether databases may come from the Hugging Face Hub (HF_HUB_OFFLINE unset).
+    """
+
+    profile: Profile
+    home: Path
+    databases: Path | None = None
+    tracking_uri: str | None = None
+    hub: bool = True
+
+    @classmethod
+    def read(cls, profile: str | None = None) -> "Environment":
+        """From environment variables; `profile` wins over ROWGRAPH_PROFILE and `demo`.
+
+        Raises:
+            SettingsError: the profile cannot be used.
+        """
+        folder = os.environ.get("ROWGRAPH_DATABASES")
+        return cls(
+            load_profile(profile or os.environ.get("ROWGRAPH_PROFILE") or "demo"),
+            Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve(),
+            Path(folder).expanduser().resolve() if folder else None,
+            os.environ.get("MLFLOW_TRACKING_URI") or None,
+            os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
+        )
+
+    def instance_config(self) -> Path:
+        """Write `<home>/dagster.yaml`: the project's, with the storage below this home.
+
+        The UI gets the folder as DAGSTER_HOME; with the default home it is the very storage that
+        the project's own dagster.yaml names.
+        """
+        config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+        config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
+        self.home.mkdir(parents=True, exist_ok=True)
+        path = self.home / "dagster.yaml"
+        text = "# Written from the project's dagster.yaml; edit that one.\n" + yaml.safe_dump(config)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+        return path
+
+    def instance(self) -> dg.DagsterInstance:
+        """The Dagster instance of this home."""
+        path = self.instance_config()
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(path.parent)))

@@ -1,0 +1,1 @@
+"""What is reached: compute, databases, the artifact store, experiment tracking, the terminal."""

@@ -1,0 +1,71 @@
+"""The device that trains and encodes: chosen, locked, and its memory recorded."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+
+class ComputeError(RuntimeError):
+    """A device that was asked for and cannot be had."""
+
+
+class ComputeResource(dg.ConfigurableResource):
+    """Device `auto`, `cpu` or `cuda:n`, and the number of CPU threads.
+
+    One process at a time holds the device: the pool `gpu` orders steps within Dagster, and the
+    lock below `home` also holds off a training that outlived its run.
+    """
+
+    home: str
+    device: str = "auto"
+    threads: int | None = None
+
+    def resolve(self) -> str:
+        """The device's torch name.
+
+        Raises:
+            ComputeError: CUDA is asked for and absent, or the name is unknown.
+        """
+        import torch
+
+        if self.device == "auto":
+            return "cuda:0" if torch.cuda.is_available() else "cpu"
+        if self.device != "cpu" and not self.device.startswith("cuda"):
+            raise ComputeError(f"compute.device is '{self.device}'; expected auto, cpu or cuda:n")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ComputeError(f"compute.device is '{self.device}' but torch sees no CUDA device; "
+                               "set it to auto or cpu, or install the CUDA build of torch")
+        return self.device
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[str]:
+        """Hold the device; yields its name.
+
+        Raises:
+            ComputeError: another process holds it.
+        """
+        import torch
+
+        device = self.resolve()
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        path = Path(self.home) / f"{device.replace(':', '')}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ComputeError(f"{device} is in use by another RowGraph process (it holds "
+                                   f"{path}); wait for it or stop it, then run again") from None
+            if device.startswith("cuda"):
+                torch.cuda.reset_peak_memory_stats(device)
+            yield device
+
+    def peak_device_mib(self, device: str) -> float:
+        """Most memory that tensors held on a CUDA device since `session` began, MiB; 0 on CPU."""
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 2**20 if "cuda" in device else 0.0

@@ -1,0 +1,64 @@
+"""The artifact store and the handles that assets pass to each other.
+
+A handle is a small JSON file (key, recipe, data version): no object of ours is ever pickled.
+Handles are kept per profile, so that two profiles in one home never read each other's.
+"""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+
+from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, write_json
+
+
+class StoreResource(dg.ConfigurableResource):
+    """Where artifacts lie, and for which profile handles are written."""
+
+    home: str
+    profile: str
+
+    def open(self) -> ArtifactStore:
+        """The store below `home`."""
+        return ArtifactStore(Path(self.home))
+
+
+def handle_path(home: Path, profile: str, key: Key) -> Path:
+    """The file that names the latest artifact of an asset under a profile."""
+    return home / "handles" / profile / ("__".join(key) + ".json")
+
+
+def read_handle(home: Path, profile: str, key: Key) -> dict | None:
+    """The latest handle of an asset, or None."""
+    path = handle_path(home, profile, key)
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None  # a broken handle is a missing one: it is written anew in seconds
+
+
+class HandleIOManager(dg.ConfigurableIOManager):
+    """Writes and reads handles as JSON."""
+
+    home: str
+    profile: str
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Record the artifact as the asset's latest."""
+        path = handle_path(Path(self.home), self.profile, tuple(context.asset_key.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"key": list(obj.key), "recipe": obj.recipe,
+                          "data_version": obj.data_version})
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """The upstream's latest artifact, checked against its manifest."""
+        key = tuple(context.asset_key.path)
+        handle = read_handle(Path(self.home), self.profile, key)
+        artifact = handle and ArtifactStore(Path(self.home)).find(key, handle["recipe"])
+        if not artifact:
+            raise ArtifactError(f"{'/'.join(key)} has no finished artifact for the profile "
+                                f"'{self.profile}'; materialize it first: `rowgraph run --profile "
+                                f"{self.profile} --select {'/'.join(key)}`")
+        return artifact

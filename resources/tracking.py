@@ -1,0 +1,165 @@
+"""MLflow: one run per materialization, with settings, metrics, artifacts and links both ways.
+
+Our own small resource, because the `dagster-mlflow` one shares a single run among all assets and
+leaves failures FINISHED. MLflow being away is a warning unless `strict`.
+"""
+
+import contextlib
+import fcntl
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from rowgraph.artifacts import Artifact
+
+MODELS = {"bart_checkpoint": "rowgraph-bart", "sage_weights": "rowgraph-sage"}
+LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
+
+
+class TrackedRun:
+    """One MLflow run; does nothing when MLflow is away."""
+
+    def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None):
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What an artifact records about the run that made it."""
+        if self.run_id is None:
+            return {}
+        return {"mlflow_run_id": self.run_id, "mlflow_experiment_id": self.experiment_id or "0"}
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log finite metrics at a step."""
+        if self.client is None:
+            return
+        for name, value in metrics.items():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                self.client.log_metric(self.run_id, name, float(value), step=int(step),
+                                       synchronous=False)
+
+    def finish(self, artifact: Artifact) -> None:
+        """Log the summary, the small files and, for a checkpoint, a registered model version."""
+        if self.client is None:
+            return
+        flat = {f"summary.{k}": float(v) for k, v in artifact.summary.items()
+                if isinstance(v, (int, float)) and math.isfinite(v)}
+        self.log(0, flat)
+        self.client.set_tag(self.run_id, "data_version", artifact.data_version)
+        self.client.set_tag(self.run_id, "folder", str(artifact.folder))
+        for name, facts in artifact.manifest["files"].items():
+            small = facts["bytes"] <= LOGGED_BYTES
+            if small and Path(name).suffix in {".json", ".png", ".md", ".html", ".yaml"}:
+                self.client.log_artifact(self.run_id, str(artifact.folder / name))
+        self.client.log_artifact(self.run_id, str(artifact.folder / "manifest.json"))
+        if model := MODELS.get(artifact.key[0]):
+            register(self.client, model, artifact, self.run_id)
+
+
+class TrackingResource(dg.ConfigurableResource):
+    """Where runs are logged: `uri` (MLFLOW_TRACKING_URI) or SQLite below `home`."""
+
+    home: str
+    uri: str | None = None
+    experiment: str = "rowgraph"
+    strict: bool = False
+    enabled: bool = True
+    ui: str = "http://127.0.0.1:5000"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The URI in force."""
+        return self.uri or f"sqlite:///{Path(self.home).resolve()}/mlflow/mlflow.db"
+
+    def client(self) -> Any:
+        """An `MlflowClient`, or None where tracking is off or cannot be reached.
+
+        Raises:
+            RuntimeError: it cannot be reached and `strict` is set.
+        """
+        if not self.enabled:
+            return None
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        try:
+            return self._connect()
+        except Exception as error:
+            message = f"MLflow at {self.tracking_uri} cannot be used: {error}"
+            if self.strict:
+                raise RuntimeError(f"{message}; start it, unset MLFLOW_TRACKING_URI, or set "
+                                   "tracking.strict to false") from error
+            warnings.warn(f"{message}; this run is not tracked", stacklevel=2)
+            return None
+
+    def _connect(self) -> Any:
+        from mlflow import MlflowClient
+
+        folder = Path(self.home).resolve() / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "schema.lock", "w") as lock:  # the first use creates the schema
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client = MlflowClient(tracking_uri=self.tracking_uri)
+            if client.get_experiment_by_name(self.experiment) is None:
+                local = None if self.uri else (folder / "artifacts").as_uri()
+                client.create_experiment(self.experiment, artifact_location=local)
+        return client
+
+    @contextlib.contextmanager
+    def run(self, name: str, settings: Mapping[str, Any], tags: Mapping[str, str],
+            ) -> Iterator[TrackedRun]:
+        """A run that ends FINISHED, FAILED on an error, or KILLED on an interruption."""
+        client = self.client()
+        if client is None:
+            yield TrackedRun(None, None)
+            return
+        experiment = client.get_experiment_by_name(self.experiment)
+        run = client.create_run(experiment.experiment_id, run_name=name, tags=dict(tags))
+        for key, value in settings.items():
+            client.log_param(run.info.run_id, key, value)
+        try:
+            yield TrackedRun(client, run.info.run_id, experiment.experiment_id)
+        except Exception:
+            client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        except BaseException:
+            client.set_terminated(run.info.run_id, "KILLED")
+            raise
+        client.set_terminated(run.info.run_id, "FINISHED")
+
+    def url(self, origin: Mapping[str, str]) -> str | None:
+        """The page of an artifact's run in the MLflow UI that `rowgraph ui` starts, or the
+        server's; None where it was not tracked."""
+        if not self.enabled or not origin.get("mlflow_run_id"):
+            return None
+        base = self.uri if self.uri and self.uri.startswith("http") else self.ui
+        experiment = origin.get("mlflow_experiment_id", "0")
+        return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
+
+    def crown(self, checkpoints: Mapping[str, Artifact]) -> None:
+        """Give the model versions behind the latest report the alias `champion`."""
+        client = self.client()
+        if client is None:
+            return
+        for stage, artifact in checkpoints.items():
+            version = register(client, MODELS[stage], artifact,
+                               artifact.manifest["origin"].get("mlflow_run_id") or None)
+            client.set_registered_model_alias(MODELS[stage], "champion", version)
+
+
+def register(client: Any, model: str, artifact: Artifact, run_id: str | None) -> str:
+    """Register an artifact as a version of a model, once; returns the version."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):
+        client.create_registered_model(model)
+    for known in client.search_model_versions(f"name='{model}'"):
+        if known.tags.get("recipe") == artifact.recipe:
+            return known.version
+    version = client.create_model_version(model, artifact.folder.resolve().as_uri(), run_id,
+                                          tags={"recipe": artifact.recipe,
+                                                "data_version": artifact.data_version})
+    return version.version

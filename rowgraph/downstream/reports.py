@@ -1,0 +1,154 @@
+"""The report: one table of results, the graphs, and the curves of both trainings.
+
+Written as `results.parquet` and `graphs.parquet` for programs, `report.md` for terminals and
+`report.html`, one self-contained page with figures.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rowgraph.artifacts import Draft
+from rowgraph.settings import VARIANTS, ReportSettings
+
+PRIMARY = ("roc_auc", "mae")
+ORDER = ["database", "task", "_metric", "metric", "_published", "_variant", "variant", "regime"]
+
+
+def write_report(folders: Mapping[str, Path], summaries: Mapping[str, Mapping[str, Any]],
+                 settings: ReportSettings, draft: Draft) -> dict[str, Any]:
+    """Write the report of a profile.
+
+    Args:
+        folders: artifact folders by input name (`downstream_metrics__<db>__<task>`, ...).
+        summaries: their summaries by the same names.
+
+    Returns:
+        The number of result rows, and the best measured variant of each task and regime by its
+        primary metric.
+    """
+    results = collect_results(folders, settings)
+    graphs = collect_graphs(summaries)
+    results.write_parquet(draft.path("results.parquet"))
+    graphs.write_parquet(draft.path("graphs.parquet"))
+    figures = _figures(results, folders, draft)
+    draft.path("report.md").write_text(_markdown(settings.title, results, graphs))
+    draft.path("notes/report.html").write_text(_page(settings.title, results, graphs, figures))
+    return {"rows": results.height, "best": _best(results)}
+
+
+def collect_results(folders: Mapping[str, Path], settings: ReportSettings) -> pl.DataFrame:
+    """Every measured row and every published figure of the same tasks, in reading order."""
+    frames = [pl.read_parquet(folder / "metrics.parquet") for name, folder in folders.items()
+              if name.startswith(("downstream_metrics__", "baseline_metrics__"))]
+    measured = pl.concat(frames, how="vertical_relaxed")
+    tasks = set(measured.select("database", "task").iter_rows())
+    published = [{"database": f.database, "task": f.task, "regime": f.regime,
+                  "variant": f.variant, "metric": f.metric, "mean": f.value, "source": f.source}
+                 for f in settings.published if (f.database, f.task) in tasks]
+    if published:
+        schema = {c: measured.schema[c] for c in published[0]}
+        measured = pl.concat([measured, pl.DataFrame(published, schema=schema)], how="diagonal")
+    return measured.with_columns(
+        _metric=pl.col("metric").is_in(PRIMARY).not_(),
+        _published=pl.col("source") != "measured",
+        _variant=pl.col("variant").replace_strict(
+            {v: i for i, v in enumerate(VARIANTS)}, default=len(VARIANTS), return_dtype=pl.Int64),
+    ).sort(ORDER).drop("_metric", "_published", "_variant")
+
+
+def collect_graphs(summaries: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """Nodes and edges of every database, as the paper's Table 1 counts them."""
+    rows = [{"database": name.removeprefix("entity_graph__"), "nodes": s["nodes"],
+             "edges": s["edges"]}
+            for name, s in summaries.items() if name.startswith("entity_graph__")]
+    return pl.DataFrame(rows, schema={"database": pl.String, "nodes": pl.Int64,
+                                      "edges": pl.Int64}).sort("database")
+
+
+def _best(results: pl.DataFrame) -> dict[str, str]:
+    best = {}
+    measured = results.filter((pl.col("source") == "measured") & pl.col("metric").is_in(PRIMARY))
+    for (task, regime), group in measured.group_by("task", "regime", maintain_order=True):
+        higher = bool(group["higher_is_better"][0])
+        row = group.sort("mean", descending=higher).row(0, named=True)
+        best[f"{task} {regime}"] = f"{row['variant']} {row['metric']} {row['mean']:.4f}"
+    return best
+
+
+def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -> list[Path]:
+    """The curves of both trainings and one bar chart a task, as PNG under `notes/`."""
+    from rowgraph.figures import bar_chart, curve_chart, read_curves
+
+    figures = []
+    for stage, title in (("bart_checkpoint", "BART fine-tuning"),
+                         ("sage_weights", "SAGE pre-training (Figure 2)")):
+        path = draft.notes / f"{stage}.png"
+        curve_chart(read_curves(folders[stage]), title, path)
+        figures.append(path)
+    primary = results.filter(pl.col("metric").is_in(PRIMARY))
+    for (database, task), group in primary.group_by("database", "task", maintain_order=True):
+        path = draft.notes / f"{database}_{task}.png"
+        bar_chart(group, f"{database} · {task}", path)
+        figures.append(path)
+    return figures
+
+
+def _markdown(title: str, results: pl.DataFrame, graphs: pl.DataFrame) -> str:
+    lines = [f"# {title}", "", "Every row names its regime; rows of different regimes are not "
+             "comparable. Intervals are 95 % bootstrap over test rows.", ""]
+    for (database, task, metric), group in results.group_by("database", "task", "metric",
+                                                            maintain_order=True):
+        lines += [f"## {database} · {task} · {metric}", "",
+                  "| variant | regime | mean | std | 95 % interval | seeds | n_test | source |",
+                  "|---|---|---|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(_cells(row)) + " |" for row in group.iter_rows(named=True)]
+        lines.append("")
+    lines += ["## Graphs", "", "| database | nodes | edges |", "|---|---|---|"]
+    lines += [f"| {d} | {n:,} | {e:,} |" for d, n, e in graphs.iter_rows()]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    interval = "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}"
+    return [row["variant"], row["regime"], number(row["mean"]), number(row["std"]), interval,
+            str(row["seeds"] or ""), str(row["n_test"] or ""), row["source"]]
+
+
+def _page(title: str, results: pl.DataFrame, graphs: pl.DataFrame, figures: list[Path]) -> str:
+    style = ("body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+             "table{border-collapse:collapse;margin:.5rem 0 2rem}"
+             "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+             "img{max-width:100%}")
+    head = ("variant", "regime", "mean", "std", "95 % interval", "seeds", "n_test", "source")
+    parts = [f"<h1>{html.escape(title)}</h1>",
+             "<p>Every row names its regime; rows of different regimes are not comparable. "
+             "Intervals are 95 % bootstrap over test rows.</p>"]
+    for path in figures:
+        data = base64.b64encode(path.read_bytes()).decode()
+        parts.append(f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">')
+    for (database, task, metric), group in results.group_by("database", "task", "metric",
+                                                            maintain_order=True):
+        parts.append(f"<h2>{html.escape(f'{database} · {task} · {metric}')}</h2>")
+        parts.append(_table(head, [_cells(row) for row in group.iter_rows(named=True)]))
+    parts.append("<h2>Graphs</h2>")
+    parts.append(_table(("database", "nodes", "edges"),
+                        [[d, f"{n:,}", f"{e:,}"] for d, n, e in graphs.iter_rows()]))
+    return (f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title>"
+            f"<style>{style}</style>" + "\n".join(parts))
+
+
+def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
+                   for row in rows)
+    return f"<table><tr>{cells}</tr>{body}</table>"

@@ -1,0 +1,111 @@
+"""Profiles: what is read, what is refused, and what a recipe sees."""
+
+import pytest
+
+from rowgraph.settings import (
+    BartCheckpointSettings,
+    DatabaseSettings,
+    Profile,
+    SettingsError,
+    load_profile,
+    profile_names,
+)
+
+TWO = "databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [t]}]\n"
+
+
+def write(tmp_path, text, name="mine.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["demo", "f1", "paper"])
+def test_every_shipped_profile_loads(name):
+    assert load_profile(name).name == name
+    assert name in profile_names()
+
+
+def test_an_unknown_setting_is_refused_with_its_place_and_a_near_name(tmp_path):
+    path = write(tmp_path, "extends: demo\nsage_weights: {learning_rat: 0.1}\n")
+    with pytest.raises(SettingsError, match=r"`sage_weights.learning_rat`.*`learning_rate`"):
+        load_profile(path)
+
+
+def test_an_unknown_section_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"`sage_weight`.*`sage_weights`"):
+        load_profile(write(tmp_path, TWO + "sage_weight: {hidden: 3}\n"))
+
+
+def test_a_profile_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(SettingsError, match=r"'nope' does not exist.*demo.*f1.*paper"):
+        load_profile("nope")
+
+
+def test_a_value_out_of_range_names_the_setting(tmp_path):
+    with pytest.raises(SettingsError, match=r"`bart_checkpoint.mask_value`.*2"):
+        load_profile(write(tmp_path, TWO + "bart_checkpoint: {mask_value: 2}\n"))
+
+
+def test_yaml_that_does_not_parse_names_the_file(tmp_path):
+    with pytest.raises(SettingsError, match=r"mine.yaml"):
+        load_profile(write(tmp_path, "databases: [unclosed\n"))
+
+
+def test_extends_in_a_circle_is_refused(tmp_path):
+    write(tmp_path, "extends: two\n", "one.yaml")
+    write(tmp_path, "extends: one\n", "two.yaml")
+    with pytest.raises(SettingsError, match="circle"):
+        load_profile(tmp_path / "one.yaml")
+
+
+def test_extends_keeps_what_is_not_overridden(tmp_path):
+    mine = load_profile(write(tmp_path, "extends: demo\nsage_weights: {learning_rate: 0.5}\n"))
+    demo = load_profile("demo")
+    assert mine.sage_weights.learning_rate == 0.5
+    assert mine.sage_weights.fan_out == demo.sage_weights.fan_out
+    assert mine.databases == demo.databases
+
+
+def test_a_profile_needs_both_roles(tmp_path):
+    with pytest.raises(SettingsError, match="heldout"):
+        load_profile(write(tmp_path, "databases: [{name: a, role: pretrain}]\n"))
+
+
+def test_tasks_on_a_pretraining_database_are_refused():
+    with pytest.raises(ValueError, match="held-out"):
+        DatabaseSettings(name="a", role="pretrain", tasks=("t",))
+
+
+def test_settings_that_cannot_change_a_result_stay_out_of_the_recipe():
+    plain = BartCheckpointSettings()
+    assert plain.model_copy(update={"device_batch": 1}).effective() == plain.effective()
+    assert plain.model_copy(update={"epochs": 1}).effective() != plain.effective()
+
+
+def test_a_role_and_its_tasks_do_not_change_what_a_database_contains():
+    pretrain = DatabaseSettings(name="a", role="pretrain")
+    heldout = DatabaseSettings(name="a", role="heldout", tasks=("t",))
+    assert pretrain.effective() == heldout.effective()
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load_profile("demo").sage_weights.hidden = 3
+
+
+def test_a_shares_sum_other_than_one_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="must be 1"):
+        load_profile(write(tmp_path, TWO + "linearized_corpus: {train: 0.9}\n"))
+
+
+def test_fan_out_needs_a_number_per_layer(tmp_path):
+    with pytest.raises(SettingsError, match="fan_out"):
+        load_profile(write(tmp_path, TWO + "sage_weights: {fan_out: [5]}\n"))
+
+
+def test_roles_partition_the_databases():
+    profile = load_profile("f1")
+    assert isinstance(profile, Profile)
+    names = [d.name for role in ("pretrain", "heldout") for d in profile.by_role(role)]
+    assert sorted(names) == sorted(d.name for d in profile.databases)
