@@ -10,6 +10,7 @@ from typing import Any
 
 from rowgraph.artifacts import Key
 from rowgraph.randomness import digest
+from rowgraph.rows.sampling import share_of
 from rowgraph.settings import DatabaseSettings, Profile, Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
@@ -71,9 +72,8 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
 
     for d in profile.databases:
         add(("source", part(d.name)), d, {}, database=d)
-    for i, d in enumerate(pretrain):
-        share = profile.sampled_rows.rows // len(pretrain)
-        share += i < profile.sampled_rows.rows % len(pretrain)
+    for d in pretrain:
+        share = share_of(profile.sampled_rows.rows, [p.name for p in pretrain], d.name)
         section = profile.sampled_rows.model_copy(update={"rows": share})
         add(("sampled_rows", part(d.name)), section, {"source": ("source", part(d.name))},
             database=d)

@@ -20,7 +20,7 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
                             sage_weights: Artifact) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
-            from rowgraph.downstream.adaptation import run_task
+            from rowgraph.downstream.evaluation import run_task
             from rowgraph.downstream.tasks import load_task
             from rowgraph.embeddings import EmbeddingStore
             from rowgraph.graph.entity_graph import EntityGraph

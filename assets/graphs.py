@@ -18,11 +18,11 @@ def entity_graph(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
             from rowgraph.graph.entity_graph import build_entity_graph
-            from rowgraph.graph.statistics import statistics
+            from rowgraph.graph.statistics import graph_statistics
 
             graph = build_entity_graph(Database.open(source.folder))
             graph.save(draft.folder)
-            return statistics(graph)
+            return graph_statistics(graph)
 
         return build(context, node, {"source": source}, make)
 

@@ -18,11 +18,13 @@ def bart_checkpoint(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _bart_checkpoint(context: dg.AssetExecutionContext,
                          linearized_corpus: Artifact) -> dg.Output[Artifact]:
         def make(draft, settings, log):
+            from rowgraph.figures import curve_chart, read_curves
             from rowgraph.language.fine_tuning import fine_tune
 
             with context.resources.compute.session() as device:
                 summary = fine_tune(linearized_corpus.path("corpus.parquet"), settings, draft,
                                     device=device, log=log)
+            curve_chart(read_curves(draft.folder), "BART fine-tuning", draft.notes / "curves.png")
             return {**summary, "keys": linearized_corpus.manifest["settings"]["keys"]}
 
         return build(context, node, {"linearized_corpus": linearized_corpus}, make)
@@ -42,11 +44,12 @@ def node_embeddings(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.databases.database import Database
             from rowgraph.embeddings import write_embeddings
 
+            database = Database.open(source.folder)
+            attributes = {table: database.attributes(table, bart_checkpoint.summary["keys"])
+                          for table in database.tables}
             with context.resources.compute.session() as device:
-                return write_embeddings(Database.open(source.folder),
-                                        bart_checkpoint.path("checkpoint"), settings, draft,
-                                        keys=bart_checkpoint.summary["keys"], device=device,
-                                        log=log)
+                return write_embeddings(database, bart_checkpoint.path("checkpoint"), settings,
+                                        draft, attributes=attributes, device=device, log=log)
 
         return build(context, node, {"source": source, "bart_checkpoint": bart_checkpoint}, make)
 

@@ -19,7 +19,6 @@ def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.downstream.reports import write_report
 
             return write_report({name: artifact.folder for name, artifact in inputs.items()},
-                                {name: artifact.summary for name, artifact in inputs.items()},
                                 settings, draft)
 
         output = build(context, node, inputs, make)

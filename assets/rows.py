@@ -20,7 +20,8 @@ def sampled_rows(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.databases.database import Database
             from rowgraph.rows.sampling import write_sampled_rows
 
-            return write_sampled_rows(Database.open(source.folder), settings, draft)
+            return write_sampled_rows(Database.open(source.folder), settings.rows, settings.seed,
+                                      draft.folder)
 
         return build(context, node, {"source": source}, make)
 
@@ -37,8 +38,8 @@ def linearized_corpus(node: AssetNode, code_version: str) -> dg.AssetsDefinition
         def make(draft, settings, log):
             from rowgraph.rows.splitting import write_corpus
 
-            return write_corpus([artifact.folder for artifact in sampled.values()], settings,
-                                draft)
+            folders = {a.summary["database"]: a.folder for a in sampled.values()}
+            return write_corpus(folders, settings, draft.folder)
 
         return build(context, node, sampled, make)
 

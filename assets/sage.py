@@ -17,6 +17,7 @@ def sage_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _sage_weights(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.embeddings import EmbeddingStore
+            from rowgraph.figures import curve_chart, read_curves
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 
@@ -28,7 +29,9 @@ def sage_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                                               graph.num_nodes)
                 databases.append(PretrainDatabase(name, graph, vectors))
             with context.resources.compute.session() as device:
-                return pretrain(databases, settings, draft, device=device, log=log)
+                summary = pretrain(databases, settings, draft, device=device, log=log)
+            curve_chart(read_curves(draft.folder), "SAGE pre-training", draft.notes / "curves.png")
+            return summary
 
         return build(context, node, inputs, make)
 

@@ -10,7 +10,10 @@ import polars as pl
 
 
 def read_curves(folder: Path) -> list[dict[str, float | None]]:
-    """The points of `curves.json`: one dict per logged step or epoch."""
+    """The points of a training's `curves.parquet` or `curves.json`: a dict per step or epoch."""
+    table = folder / "curves.parquet"
+    if table.exists():
+        return pl.read_parquet(table).to_dicts()
     return json.loads((folder / "curves.json").read_text())
 
 

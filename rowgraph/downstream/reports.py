@@ -15,26 +15,27 @@ from typing import Any
 import polars as pl
 
 from rowgraph.artifacts import Draft
+from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.graph.statistics import graph_sizes
 from rowgraph.settings import VARIANTS, ReportSettings
 
 PRIMARY = ("roc_auc", "mae")
 ORDER = ["database", "task", "_metric", "metric", "_published", "_variant", "variant", "regime"]
 
 
-def write_report(folders: Mapping[str, Path], summaries: Mapping[str, Mapping[str, Any]],
-                 settings: ReportSettings, draft: Draft) -> dict[str, Any]:
+def write_report(folders: Mapping[str, Path], settings: ReportSettings,
+                 draft: Draft) -> dict[str, Any]:
     """Write the report of a profile.
 
     Args:
         folders: artifact folders by input name (`downstream_metrics__<db>__<task>`, ...).
-        summaries: their summaries by the same names.
 
     Returns:
         The number of result rows, and the best measured variant of each task and regime by its
         primary metric.
     """
     results = collect_results(folders, settings)
-    graphs = collect_graphs(summaries)
+    graphs = collect_graphs(folders)
     results.write_parquet(draft.path("results.parquet"))
     graphs.write_parquet(draft.path("graphs.parquet"))
     figures = _figures(results, folders, draft)
@@ -63,13 +64,11 @@ def collect_results(folders: Mapping[str, Path], settings: ReportSettings) -> pl
     ).sort(ORDER).drop("_metric", "_published", "_variant")
 
 
-def collect_graphs(summaries: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+def collect_graphs(folders: Mapping[str, Path]) -> pl.DataFrame:
     """Nodes and edges of every database, as the paper's Table 1 counts them."""
-    rows = [{"database": name.removeprefix("entity_graph__"), "nodes": s["nodes"],
-             "edges": s["edges"]}
-            for name, s in summaries.items() if name.startswith("entity_graph__")]
-    return pl.DataFrame(rows, schema={"database": pl.String, "nodes": pl.Int64,
-                                      "edges": pl.Int64}).sort("database")
+    prefix = "entity_graph__"
+    return graph_sizes({name.removeprefix(prefix): EntityGraph.load(folder)
+                        for name, folder in folders.items() if name.startswith(prefix)})
 
 
 def _best(results: pl.DataFrame) -> dict[str, str]:

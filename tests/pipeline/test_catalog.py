@@ -1,0 +1,116 @@
+"""Which assets exist, and that held-out data cannot reach pre-training by structure."""
+
+import dagster as dg
+import pytest
+
+from assets import build_assets
+from assets.catalog import catalog, code_versions
+from pipeline.definitions import build_definitions
+from pipeline.environment import Environment
+from rowgraph.settings import load_profile
+
+TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",)]
+
+
+def ancestors(nodes, key):
+    found, stack = set(), [key]
+    while stack:
+        for up in nodes[stack.pop()].inputs.values():
+            if up not in found:
+                found.add(up)
+                stack.append(up)
+    return found
+
+
+@pytest.mark.parametrize("name", ["demo", "f1", "paper"])
+@pytest.mark.parametrize("trained", TRAINED, ids=lambda key: key[0])
+def test_no_held_out_database_reaches_what_is_pre_trained(name, trained):
+    profile = load_profile(name)
+    heldout = {d.name.replace("-", "_") for d in profile.by_role("heldout")}
+    reached = ancestors(catalog(profile), trained)
+    assert reached
+    assert not {key for key in reached if key[-1] in heldout}
+
+
+def test_the_demo_has_the_designs_assets_groups_and_upstreams():
+    profile = load_profile("demo")
+    found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
+             for k, n in catalog(profile).items()}
+    assert len(found) == 23
+    assert found["bart_checkpoint"] == ["linearized_corpus"]
+    assert found["entity_graph/rel_baseball"] == ["source/rel_baseball"]
+    assert found["node_embeddings/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
+    assert found["downstream_metrics/rel_baseball/player_home_runs"] == [
+        "entity_graph/rel_baseball", "node_embeddings/rel_baseball", "sage_weights",
+        "source/rel_baseball"]
+    assert found["baseline_metrics/rel_baseball/player_home_runs"] == ["source/rel_baseball"]
+
+
+def test_dagster_sees_the_catalog_as_it_is():
+    profile = load_profile("f1")
+    nodes, versions = catalog(profile), code_versions(catalog(profile))
+    for definition in build_assets(profile):
+        key = tuple(definition.key.path)
+        assert {tuple(k.path) for k in definition.dependency_keys} == set(
+            nodes[key].inputs.values())
+        assert definition.group_names_by_key[definition.key] == key[0]
+        assert definition.code_versions_by_key[definition.key] == versions[key]
+
+
+def test_the_definitions_load_with_their_jobs_schedule_and_sensor(tmp_path):
+    defs = build_definitions(Environment(load_profile("demo"), tmp_path))
+    dg.Definitions.validate_loadable(defs)
+    repository = defs.get_repository_def()
+    assert {"everything", "retrain"} <= set(repository.job_names)
+    assert repository.get_schedule_def("retrain_weekly").default_status.value == "STOPPED"
+    assert repository.get_sensor_def("refresh_out_of_date").default_status.value == "STOPPED"
+
+
+def test_assets_that_train_or_encode_share_the_pool_of_one():
+    pools = {a.key.path[0]: a.op.pool for a in build_assets(load_profile("demo"))}
+    assert {stage for stage, pool in pools.items() if pool == "gpu"} == {
+        "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics"}
+
+
+def changed(name, section, **update):
+    profile = load_profile(name)
+    new = getattr(profile, section).model_copy(update=update)
+    before = code_versions(catalog(profile))
+    after = code_versions(catalog(profile.model_copy(update={section: new})))
+    return {key[0] for key in before if before[key] != after[key]}
+
+
+# The table "what re-runs" of the README, row by row.
+@pytest.mark.parametrize(("section", "update", "stages"), [
+    ("sampled_rows", {"rows": 99}, {"sampled_rows", "linearized_corpus", "bart_checkpoint",
+                                    "node_embeddings", "sage_weights", "downstream_metrics",
+                                    "report"}),
+    ("linearized_corpus", {"keys": True}, {"linearized_corpus", "bart_checkpoint",
+                                           "node_embeddings", "sage_weights",
+                                           "downstream_metrics", "report"}),
+    ("bart_checkpoint", {"epochs": 99}, {"bart_checkpoint", "node_embeddings", "sage_weights",
+                                         "downstream_metrics", "report"}),
+    ("bart_checkpoint", {"device_batch": 3}, set()),
+    ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", "sage_weights",
+                                               "downstream_metrics", "report"}),
+    ("sage_weights", {"learning_rate": 0.5}, {"sage_weights", "downstream_metrics", "report"}),
+    ("downstream_metrics", {"epochs": 99}, {"downstream_metrics", "report"}),
+    ("baseline_metrics", {"trees": 99}, {"baseline_metrics", "report"}),
+    ("report", {"title": "mine"}, {"report"}),
+    ("compute", {"device": "cuda:0"}, set()),
+])
+def test_a_changed_section_marks_exactly_what_hangs_on_it(section, update, stages):
+    assert changed("demo", section, **update) == stages
+
+
+def test_a_changed_database_leaves_the_graphs_of_the_others_alone():
+    profile = load_profile("demo")
+    first, *rest = profile.databases
+    other = profile.model_copy(update={
+        "databases": (first.model_copy(update={"entities": 7}), *rest)})
+    before, after = code_versions(catalog(profile)), code_versions(catalog(other))
+    marked = {"/".join(k) for k in before if before[k] != after[k]}
+    assert "source/rel_flights" in marked
+    assert "entity_graph/rel_grocery" not in marked
+    assert "source/rel_grocery" not in marked
+    assert "bart_checkpoint" in marked

@@ -1,0 +1,83 @@
+"""The console script as a person meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rowgraph(*words, home, **environ):
+    code = "from pipeline.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *map(str, words)], capture_output=True,
+        text=True, cwd=ROOT, timeout=120,
+        env={"PATH": "/usr/bin:/bin", "ROWGRAPH_HOME": str(home), "HF_HUB_OFFLINE": "1",
+             "HOME": str(home), "COLUMNS": "160", **environ})
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("results",), ("databases",),
+                                     ("ui",)])
+def test_help_says_what_a_command_does(command, tmp_path):
+    done = rowgraph(*command, "--help", home=tmp_path)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    if command:
+        assert "--profile" in done.stdout
+
+
+def test_plan_as_json_lists_everything_on_a_fresh_home(tmp_path):
+    done = rowgraph("plan", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["profile"] == "demo"
+    assert len(content["run"]) == 23
+    assert {r["why"] for r in content["run"] if r["asset"].startswith("source/")} == {"missing"}
+
+
+def test_an_unknown_profile_is_one_line_and_exit_1(tmp_path):
+    done = rowgraph("run", "--profile", "nope", home=tmp_path)
+    assert done.returncode == 1
+    assert "profile 'nope' does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_selection_lists_the_stages(tmp_path):
+    done = rowgraph("run", "--select", "sage_weight", home=tmp_path)
+    assert done.returncode == 1
+    assert "sage_weights" in done.stderr
+
+
+def test_results_before_a_run_say_how_to_get_them(tmp_path):
+    done = rowgraph("results", home=tmp_path)
+    assert done.returncode == 1
+    assert "rowgraph run" in done.stderr
+
+
+def test_results_of_a_finished_home_carry_every_column(finished):
+    done = rowgraph("results", "--json", "--profile", finished.profile, home=finished.home,
+                    ROWGRAPH_DATABASES=str(finished.databases))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert set(rows[0]) == {"database", "task", "regime", "variant", "metric", "n_test", "seeds",
+                            "mean", "std", "ci_low", "ci_high", "source"}
+
+
+def test_a_second_run_on_the_command_line_says_that_there_is_nothing_to_do(finished):
+    done = rowgraph("run", "--profile", finished.profile, home=finished.home,
+                    ROWGRAPH_DATABASES=str(finished.databases))
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to do" in done.stdout
+    assert "bart_gnn_finetuned" in done.stdout
+
+
+def test_databases_lists_the_embedded_ones_without_building_them(tmp_path):
+    done = rowgraph("databases", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = {row["database"]: row for row in json.loads(done.stdout)}
+    assert {"rel-baseball", "rel-flights", "rel-grocery", "rel-survivor"} <= set(rows)
+    assert rows["rel-baseball"]["role"] == "heldout"
+    assert not (tmp_path / "artifacts").exists()
