@@ -94,7 +94,11 @@ def plan_command(profile: ProfileOption = None, as_json: JsonOption = False) -> 
 
 
 @app.command()
-def results(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
+def results(
+    profile: ProfileOption = None, as_json: JsonOption = False,
+    every_metric: Annotated[bool, typer.Option(
+        "--all", help="Every metric, not only each task's primary one.")] = False,
+) -> None:
     """The results of the latest report: every measured row, with regime, seeds and interval."""
     from rich.console import Console
 
@@ -102,7 +106,7 @@ def results(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        _print_results(Console(), rows)
+        _print_results(Console(), rows, every_metric)
 
 
 @app.command()
@@ -201,31 +205,40 @@ def _result_rows(environment: Any) -> list[dict[str, Any]]:
     return frame.select(RESULT_COLUMNS).to_dicts()
 
 
-def _print_results(console: Any, rows: list[dict[str, Any]]) -> None:
+def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool = False) -> None:
+    """A table a task: a line a variant, a column a regime."""
     from rich.table import Table
 
-    groups: dict[tuple, list[dict[str, Any]]] = {}
+    from rowgraph.downstream.reports import PRIMARY
+
+    tables: dict[tuple, dict[tuple, dict[str, dict[str, Any]]]] = {}
     for row in rows:
-        groups.setdefault((row["database"], row["task"], row["metric"], row["n_test"]),
-                          []).append(row)
-    for (database, task, metric, n_test), group in groups.items():
-        title = f"{database} · {task} · {metric} · {n_test} test rows"
-        table = Table(title=title, title_justify="left", highlight=False)
-        for name in ("variant", "regime", "mean ± std", "95 % interval", "seeds", "source"):
-            table.add_column(name, no_wrap=name != "source")
-        for row in group:
-            table.add_row(row["variant"], row["regime"], _plus_minus(row), _interval(row),
-                          _cell(row["seeds"]), row["source"])
+        if every_metric or row["metric"] in PRIMARY:
+            lines = tables.setdefault((row["database"], row["task"], row["metric"]), {})
+            lines.setdefault((row["variant"], row["source"]), {})[row["regime"]] = row
+    for (database, task, metric), lines in tables.items():
+        regimes = sorted({regime for line in lines.values() for regime in line})
+        measured = [r for line in lines.values() for r in line.values() if r["n_test"]]
+        table = Table(title=f"{database} · {task} · {metric} · {measured[0]['n_test']} test rows, "
+                      f"{max(r['seeds'] for r in measured)} seeds: mean ± std [95 % interval]",
+                      title_justify="left", highlight=False)
+        table.add_column("variant")
+        for regime in regimes:
+            table.add_column(regime, no_wrap=True)
+        for (variant, source), line in lines.items():
+            name = variant if source == "measured" else f"{variant} [dim]({source})[/dim]"
+            table.add_row(name, *(_figure(line.get(regime)) for regime in regimes))
         console.print(table)
 
 
-def _plus_minus(row: dict[str, Any]) -> str:
-    spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
-    return f"{row['mean']:.4f}{spread}"
-
-
-def _interval(row: dict[str, Any]) -> str:
-    return "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}"
+def _figure(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if row["mean"] is None:
+        return "undefined"
+    spread = "" if row["std"] is None else f" ± {row['std']:.3f}"
+    interval = "" if row["ci_low"] is None else f"  \\[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    return f"{row['mean']:.3f}{spread}{interval}"
 
 
 def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:

@@ -44,14 +44,15 @@ def bar_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
     regimes = sorted(rows["regime"].unique().to_list())
     figure, axes = _axes(title, height=1.2 + 0.38 * len(variants))
     for i, regime in enumerate(regimes):
-        for row in rows.filter(pl.col("regime") == regime).iter_rows(named=True):
+        drawn = rows.filter((pl.col("regime") == regime) & pl.col("mean").is_not_null())
+        for row in drawn.iter_rows(named=True):
             y = variants.index(row["variant"]) + (i - (len(regimes) - 1) / 2) * 0.35
             axes.barh(y, row["mean"], height=0.32, color=f"C{i}",
                       alpha=0.9 if row["source"] == "measured" else 0.35)
             if row["ci_low"] is not None:
                 axes.plot([row["ci_low"], row["ci_high"]], [y, y], color="black", linewidth=1)
     axes.set_yticks(range(len(variants)), variants)
-    lows = rows["ci_low"].drop_nulls().to_list() + rows["mean"].to_list()
+    lows = rows["ci_low"].drop_nulls().to_list() + rows["mean"].drop_nulls().to_list()
     axes.set_xlim(left=max(0.0, min(lows) * 0.9))
     axes.set_xlabel(rows["metric"][0])
     axes.legend(handles=[_patch(f"C{i}", r) for i, r in enumerate(regimes)])

@@ -115,11 +115,12 @@ def _markdown(title: str, results: pl.DataFrame, graphs: pl.DataFrame) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.4f}"
+    def number(value: float | None, none: str = "") -> str:
+        return none if value is None else f"{value:.4f}"
 
     interval = "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}"
-    return [row["variant"], row["regime"], number(row["mean"]), number(row["std"]), interval,
+    return [row["variant"], row["regime"], number(row["mean"], "undefined"), number(row["std"]),
+            interval,
             str(row["seeds"] or ""), str(row["n_test"] or ""), row["source"]]
 
 
