@@ -112,23 +112,27 @@ def results(
 @app.command()
 def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """Which databases resolve, from where, with rows, tables, time span, tasks and problems."""
-    from rowgraph.databases.embedded import EMBEDDED
+    from rowgraph.databases.resolving import known_names
     from rowgraph.databases.sourcing import describe
 
     environment = _environment(profile)
     wanted = {d.name: d for d in environment.profile.databases}
-    names = list(dict.fromkeys([*wanted, *_folder_names(environment.databases), *EMBEDDED]))
     rows = []
-    for name in names:
-        entities = wanted[name].entities if name in wanted else None
-        rows.append({"database": name, "role": wanted[name].role if name in wanted else "",
-                     **describe(name, folders=environment.databases, entities=entities)})
+    for name in dict.fromkeys([*wanted, *known_names(environment.databases)]):
+        settings = wanted.get(name)
+        facts = describe(name, folders=environment.databases,
+                         entities=settings.entities if settings else None)
+        rows.append({"database": name, "role": settings.role if settings else None, **facts})
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    columns = ("database", "role", "from", "rows", "tables", "time span", "tasks", "problems")
-    _print_table("Databases", columns, [[_cell(row.get(c.replace(" ", "_"))) for c in columns]
-                                        for row in rows])
+    _print_table("Databases", ("database", "role", "from", "rows", "tables", "time span", "tasks"),
+                 [_described(row) for row in rows])
+    for row in rows:
+        for kind in ("problems", "warnings"):
+            for text in row[kind]:
+                typer.secho(f"{row['database']}: {text}", err=True,
+                            fg="red" if kind == "problems" else "yellow")
 
 
 @app.command()
@@ -253,8 +257,8 @@ def _print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", highlight=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for i, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=i == 0)
     for row in rows:
         table.add_row(*row)
     Console().print(table)
@@ -266,8 +270,11 @@ def _cell(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _folder_names(folder: Path | None) -> list[str]:
-    return sorted(p.parent.name for p in folder.glob("*/manifest.yaml")) if folder else []
+def _described(row: dict[str, Any]) -> list[str]:
+    span, tables = row.get("time_span"), row.get("rows_per_table")
+    return [row["database"], row["role"] or "", row["kind"] or "not found", _cell(row.get("rows")),
+            _cell(tables and len(tables)), "\n".join(str(s)[:10] for s in span or ()),
+            "\n".join(row.get("tasks") or ())]
 
 
 def main() -> None:

@@ -143,8 +143,9 @@ class ArtifactStore:
         try:
             manifest = json.loads(path.read_text())
             files, recorded = manifest["files"], manifest["recipe"]
-            assert manifest["data_version"] and manifest["summary"] is not None
-        except (ValueError, KeyError, TypeError, AssertionError):
+            if not (manifest["data_version"] and isinstance(manifest["summary"], dict)):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
             raise ArtifactError(f"{path}: the manifest is broken; {rebuild}") from None
         if manifest.get("format_version") != FORMAT_VERSION or recorded != recipe:
             raise ArtifactError(f"{path}: format {manifest.get('format_version')} and recipe "

@@ -155,6 +155,13 @@ class SageWeightsSettings(Section):
     save_seconds: int = neutral(60)
 
     @model_validator(mode="after")
+    def _something_is_left_to_train_on(self):
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must be below 1, found "
+                             f"{self.validation + self.test:g}")
+        return self
+
+    @model_validator(mode="after")
     def _one_fan_out_per_layer(self):
         if len(self.fan_out) != self.layers:
             raise ValueError(f"fan_out needs one number per layer ({self.layers}), "

@@ -82,7 +82,7 @@ def test_a_full_disk_is_named_and_what_was_finished_stays(tmp_path):
     def full(draft):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(ArtifactError, match="disk is full.*ROWGRAPH_HOME"):
+    with pytest.raises(ArtifactError, match=r"disk is full.*ROWGRAPH_HOME"):
         store.build(KEY, 1, {"cap": 9}, {}, full)
     assert store.find(KEY, kept.recipe) is not None
 

@@ -58,7 +58,8 @@ def write_league(folder: Path) -> None:
         "games": pl.DataFrame({"date": dates, "player_id": player, "points": points}),
     })
     write_task(folder, "wins", "binary_classification", rng, lambda p: (p % 2).astype(float))
-    write_task(folder, "score", "regression", rng, lambda p: (p % 2) * 4.0 + rng.normal(0, 1, len(p)))
+    write_task(folder, "score", "regression", rng,
+               lambda p: (p % 2) * 4.0 + rng.normal(0, 1, len(p)))
 
 
 def write_task(folder: Path, name: str, task_type: str, rng, target) -> None:

@@ -1,0 +1,204 @@
+"""Neighbour sampling over an entity graph, temporal where seeds have a time.
+
+A *tree* is what may share nodes: with seed times each
+seed has its own (PyG's disjoint sampling), without there is one for the whole batch. A row occurs
+once per tree, as in PyG: it is expanded in the hop that reaches it first, and later edges point
+to that node. Every choice is a hash of what it is for, so that a seed's neighbourhood depends on
+its row, its time and the seed number, and not on the batch, the order or the threads around it.
+
+Legend: n nodes of a type, E edges of an edge type, L hops, k neighbours per edge type and node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rowgraph.databases.database import TIMELESS
+from rowgraph.graph.entity_graph import EdgeType, EntityGraph, GraphError
+from rowgraph.graph.expansion import FoundNodes, expand, most_edges, tree_keys_of
+from rowgraph.randomness import stable_seed
+
+
+@dataclass(frozen=True)
+class SampledBatch:
+    """The sampled neighbourhood of some seeds, in PyG's vocabulary.
+
+    Args:
+        n_id: int64 [n] per node type, row numbers ordered by hop; the seeds come first in their
+            type, in the order in which they were asked for.
+        edge_index: int64 [2, E] per edge type, positions in `n_id` of source and destination;
+            ordered by hop, and by destination throughout.
+        num_sampled_nodes: per node type, how many nodes hop 0 to L added.
+        num_sampled_edges: per edge type, how many edges hop 1 to L added.
+        batch: int64 [n] per node type, the seed to whose tree a node belongs; None where the
+            whole batch shares its nodes.
+        input_type: node type of the seeds.
+        input_id: int64 [seeds], their rows.
+    """
+
+    n_id: Mapping[str, Tensor]
+    edge_index: Mapping[EdgeType, Tensor]
+    num_sampled_nodes: Mapping[str, list[int]]
+    num_sampled_edges: Mapping[EdgeType, list[int]]
+    batch: Mapping[str, Tensor] | None
+    input_type: str
+    input_id: Tensor
+
+    def __post_init__(self):
+        for node_type, n_id in self.n_id.items():
+            if sum(self.num_sampled_nodes[node_type]) != len(n_id):
+                raise GraphError(f"batch: {node_type} has {len(n_id)} nodes, its hops add up to "
+                                 f"{sum(self.num_sampled_nodes[node_type])}")
+        for edge_type, edge_index in self.edge_index.items():
+            if sum(self.num_sampled_edges[edge_type]) != edge_index.shape[1]:
+                raise GraphError(f"batch: {edge_type} has {edge_index.shape[1]} edges, its hops "
+                                 f"add up to {sum(self.num_sampled_edges[edge_type])}")
+        if self.num_sampled_nodes[self.input_type][0] != len(self.input_id):
+            raise GraphError("batch: hop 0 must be the seeds")
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds of the batch."""
+        return len(self.input_id)
+
+    @property
+    def num_hops(self) -> int:
+        """Hops that were sampled."""
+        return len(self.num_sampled_nodes[self.input_type]) - 1
+
+    def to(self, device: str | torch.device) -> SampledBatch:
+        """The same batch on a device."""
+        return SampledBatch(
+            {t: v.to(device) for t, v in self.n_id.items()},
+            {e: v.to(device) for e, v in self.edge_index.items()},
+            self.num_sampled_nodes, self.num_sampled_edges,
+            None if self.batch is None else {t: v.to(device) for t, v in self.batch.items()},
+            self.input_type, self.input_id.to(device))
+
+    def qualified(self, database: str) -> SampledBatch:
+        """The same batch with node types named `<database>/<table>`, for a model of several."""
+        def name(node_type: str) -> str:
+            return f"{database}/{node_type}"
+
+        def names(edge_type: EdgeType) -> EdgeType:
+            return name(edge_type[0]), edge_type[1], name(edge_type[2])
+
+        return SampledBatch(
+            {name(t): v for t, v in self.n_id.items()},
+            {names(e): v for e, v in self.edge_index.items()},
+            {name(t): v for t, v in self.num_sampled_nodes.items()},
+            {names(e): v for e, v in self.num_sampled_edges.items()},
+            None if self.batch is None else {name(t): v for t, v in self.batch.items()},
+            name(self.input_type), self.input_id)
+
+
+class TemporalNeighborSampler:
+    """Draws the neighbourhood of seeds; safe to call from several threads at once.
+
+    The kernel runs without Python's lock, so batches are drawn in parallel by threads; it uses no
+    threads of its own, which would not survive a fork.
+
+    Args:
+        graph: the entity graph; its arrays may be memory-mapped.
+        fan_out: neighbours per edge type and node for hop 1 to L.
+        strategy: of temporal sampling; `latest` takes the newest eligible neighbours (of equally
+            new ones those with the higher row number), `uniform` any of them without replacement.
+    """
+
+    def __init__(self, graph: EntityGraph, fan_out: tuple[int, ...],
+                 strategy: Literal["latest", "uniform"] = "uniform"):
+        if not fan_out or min(fan_out) < 1:
+            raise GraphError(f"fan_out must have a number above 0 per hop, found {list(fan_out)}")
+        if strategy not in ("latest", "uniform"):
+            raise GraphError(f"strategy must be latest or uniform, found {strategy!r}")
+        self.graph = graph
+        self.fan_out = tuple(fan_out)
+        self.strategy = strategy
+        # The base class of a memory map reads the same pages and is faster to hand to a kernel.
+        self._times = {t: np.asarray(v) for t, v in graph.times.items()}
+        self._adjacency = {e: (np.asarray(a.indptr), np.asarray(a.indices))
+                           for e, a in graph.adjacency.items()}
+
+    def sample(self, input_type: str, rows: np.ndarray, seed_time: np.ndarray | None,
+               seed: int) -> SampledBatch:
+        """Draw the neighbourhood of seeds.
+
+        Args:
+            input_type: their node type.
+            rows: int64 [seeds].
+            seed_time: int64 [seeds], microseconds since 1970. At every hop a neighbour is
+                eligible only if it is strictly older than the time of its own seed (or timeless),
+                and each seed has its own tree. The seed is there whatever its own time. None:
+                static sampling, where every neighbour is eligible, the choice is uniform, and
+                the batch shares its nodes; the rows must then differ from one another.
+            seed: another number gives another draw.
+
+        Raises:
+            GraphError: an unknown node type, a row that the table does not have, or repeated rows
+                in static sampling.
+        """
+        rows = self._checked_rows(input_type, rows, seed_time)
+        temporal = seed_time is not None
+        trees = np.arange(len(rows)) if temporal else np.zeros(len(rows), dtype=np.int64)
+        bounds = np.zeros(1, dtype=np.int64)
+        if temporal:  # the smallest bound above TIMELESS keeps timeless rows eligible
+            bounds = np.maximum(np.asarray(seed_time, dtype=np.int64), TIMELESS + 1)
+        base = np.uint64(stable_seed("neighbours", input_type if temporal else "", int(seed)))
+        tree_keys = tree_keys_of(base, rows if temporal else rows[:0], bounds)
+
+        nodes = {t: FoundNodes(n) for t, n in self.graph.num_nodes.items()}
+        nodes[input_type].start(rows, trees)
+        edges: dict[EdgeType, list[np.ndarray]] = {e: [] for e in self._adjacency}
+        first = dict.fromkeys(nodes, 0)
+        latest = temporal and self.strategy == "latest"
+        for k in self.fan_out:
+            last = {t: found.close_hop() for t, found in nodes.items()}
+            for number, (edge_type, (indptr, indices)) in enumerate(self._adjacency.items()):
+                source, _, destination = edge_type
+                low, high = first[destination], last[destination]
+                if low == high:
+                    edges[edge_type].append(np.empty((2, 0), dtype=np.int64))
+                    continue
+                at, to = nodes[destination], nodes[source]
+                most = most_edges(indptr, at.rows, low, high, k)
+                to.reserve(most)
+                pairs = np.empty((2, most), dtype=np.int64)
+                num_edges, to.count = expand(
+                    indptr, indices, self._times[source], at.rows, at.trees, low, high,
+                    tree_keys, bounds, temporal, latest, k, number,
+                    to.rows, to.trees, to.slots, to.num_rows, to.count, pairs)
+                edges[edge_type].append(pairs[:, :num_edges])
+            first = last
+        for found in nodes.values():
+            found.close_hop()
+        return SampledBatch(
+            {t: torch.from_numpy(f.rows[:f.count].copy()) for t, f in nodes.items()},
+            {e: torch.from_numpy(np.concatenate(hops, axis=1)) for e, hops in edges.items()},
+            {t: np.diff(f.hops, prepend=0).tolist() for t, f in nodes.items()},
+            {e: [hop.shape[1] for hop in hops] for e, hops in edges.items()},
+            {t: torch.from_numpy(f.trees[:f.count].copy()) for t, f in nodes.items()}
+            if temporal else None,
+            input_type, torch.from_numpy(rows.copy()))
+
+    def _checked_rows(self, input_type: str, rows: np.ndarray,
+                      seed_time: np.ndarray | None) -> np.ndarray:
+        if input_type not in self.graph.num_nodes:
+            raise GraphError(f"sampling: no node type {input_type!r}; the graph has "
+                             f"{list(self.graph.node_types)}")
+        rows = np.ascontiguousarray(rows, dtype=np.int64)
+        count = self.graph.num_nodes[input_type]
+        if len(rows) and not 0 <= rows.min() <= rows.max() < count:
+            raise GraphError(f"sampling: rows of {input_type} must lie in 0 to {count - 1}, found "
+                             f"{rows.min()} to {rows.max()}")
+        if seed_time is None and len(np.unique(rows)) != len(rows):
+            raise GraphError(f"sampling: a static batch shares its nodes, so its {input_type} "
+                             "seeds must differ; some rows were given twice")
+        if seed_time is not None and len(seed_time) != len(rows):
+            raise GraphError(f"sampling: {len(rows)} rows but {len(seed_time)} seed times")
+        return rows

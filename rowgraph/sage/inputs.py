@@ -1,0 +1,113 @@
+"""What the model sees in a step of pre-training: neighbourhoods, embeddings and masks.
+
+Only the seeds of a batch have hidden dimensions and only these count; as a batch holds every row
+once, no copy of a seed shows what is hidden. Embeddings enter as they are: they come from one
+encoder and have one scale (docs/decisions/sage.md).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
+from rowgraph.randomness import generator, stable_seed
+from rowgraph.sage.objective import draw_mask, hide
+from rowgraph.sage.seeds import PretrainingError, Seeds
+from rowgraph.settings import SageWeightsSettings
+
+if TYPE_CHECKING:
+    from rowgraph.embeddings import Embeddings
+
+AHEAD = 2  # batches drawn while the model works on another
+
+
+@dataclass(frozen=True)
+class PretrainDatabase:
+    """A database to pre-train on: structure and row embeddings."""
+
+    name: str
+    graph: EntityGraph
+    embeddings: Embeddings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch ready for the model; `truth` and `mask` [seeds, dim] are those of its seeds."""
+
+    seeds: Seeds
+    x: dict[str, Tensor]
+    batch: SampledBatch
+    truth: Tensor
+    mask: Tensor
+
+
+class InputMaker:
+    """Makes the inputs of batches on a device.
+
+    Args:
+        databases: graphs and embeddings.
+        settings: fan-out, mask probability and seed.
+        device: as torch names it.
+
+    Raises:
+        PretrainingError: no database, a name twice, or embeddings of different widths.
+    """
+
+    def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
+                 device: str):
+        self.dim = _common_dim(databases)
+        self.embeddings = {d.name: d.embeddings for d in databases}
+        self.samplers = {d.name: TemporalNeighborSampler(d.graph, settings.fan_out)
+                         for d in databases}
+        self.settings, self.device = settings, device
+
+    def ahead(self, plan: Sequence[Seeds], what: Sequence[tuple]) -> Iterator[Inputs]:
+        """The inputs of each batch in order, made a few ahead in another thread.
+
+        Each is a function of its arguments alone: the thread changes when it is made, not what.
+        """
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            waiting: deque = deque()
+            try:
+                for seeds, parts in zip(plan, what, strict=True):
+                    waiting.append(pool.submit(self.make, seeds, parts))
+                    if len(waiting) > AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def make(self, seeds: Seeds, what: tuple[object, ...]) -> Inputs:
+        """Neighbourhood, embeddings and mask of a batch, drawn for `what`."""
+        what = ("sage_weights", self.settings.seed, *what)
+        batch = self.samplers[seeds.database].sample(seeds.table, seeds.rows, None,
+                                                     stable_seed(*what, "neighbours"))
+        gather = self.embeddings[seeds.database].gather
+        x = {t: gather(t, n_id.numpy()) for t, n_id in batch.n_id.items()}
+        count = len(seeds.rows)
+        truth, around = x[seeds.table][:count], x[seeds.table][count:]
+        mask = draw_mask(count, self.dim, self.settings.mask_probability,
+                         generator(*what, "mask"))
+        x[seeds.table] = torch.cat([hide(truth, mask), around])
+        return Inputs(seeds, {f"{seeds.database}/{t}": v.to(self.device) for t, v in x.items()},
+                       batch.qualified(seeds.database).to(self.device), truth.to(self.device),
+                       mask.to(self.device))
+
+
+def _common_dim(databases: Sequence[PretrainDatabase]) -> int:
+    dims = {d.name: d.embeddings.dim for d in databases}
+    if not databases or len(dims) != len(databases) or len(set(dims.values())) != 1:
+        raise PretrainingError("pre-training needs databases of different names with embeddings of "
+                               f"one width, found {[(d.name, d.embeddings.dim) for d in databases]}"
+                               "; encode them with the same checkpoint")
+    return next(iter(dims.values()))

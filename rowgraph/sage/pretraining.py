@@ -1,0 +1,225 @@
+"""Pre-training of the shared GraphSAGE layers by masked value reconstruction (Section 4.3.2).
+
+Nothing here is predicted from the past, so neighbours are drawn by static uniform sampling, as in
+the paper; the held-out database is not among the databases and cannot leak.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rowgraph.artifacts import Draft, write_json
+from rowgraph.randomness import torch_generator
+from rowgraph.sage.inputs import InputMaker, Inputs, PretrainDatabase
+from rowgraph.sage.model import HeteroGraphSAGE, initialize
+from rowgraph.sage.objective import masked_reconstruction_loss, squared_errors
+from rowgraph.sage.seeds import PretrainingError, SeedPlan
+from rowgraph.settings import SageWeightsSettings
+
+YARDSTICK_ROWS = 10_000  # about as many rows per table give its column means
+POSITION = ("epoch", "position", "step", "sums", "curves")  # what a resumed run has to know
+
+
+def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSettings, draft: Draft, *,
+             device: str, log: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
+    """Train projections, shared convolutions and decoder; write them below the draft.
+
+    Writes `shared.safetensors` (what transfers), `projections.safetensors`, `decoder.safetensors`,
+    `config.json` and `curves.json`. An interrupted call is continued by the next one with the
+    same draft, on the CPU to the same bytes as an uninterrupted one.
+
+    Args:
+        databases: those of role `pretrain`.
+        settings: of the stage.
+        draft: where to write; its `state` holds weights, optimizer and position meanwhile.
+        device: as torch names it.
+        log: called after every step and every epoch.
+
+    Returns:
+        The summary: test errors, the error of predicting column means, sizes.
+
+    Raises:
+        PretrainingError: no database, embeddings of different widths, or nothing to train on.
+    """
+    return _Pretraining(databases, settings, draft, device, log).run()
+
+
+def load_shared(folder: Path) -> dict[str, Tensor]:
+    """The convolutions of a finished pre-training, for `HeteroGraphSAGE.load_shared`.
+
+    Raises:
+        PretrainingError: the folder has none.
+    """
+    path = folder / "shared.safetensors"
+    if not path.exists():
+        raise PretrainingError(f"{path} is missing; build the sage_weights artifact first")
+    return load_file(path)
+
+
+class _Pretraining:
+    """One pre-training: what it is made of, and how far it is."""
+
+    def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
+                 draft: Draft, device: str, log: Callable[[int, dict[str, float]], None]):
+        self.settings, self.draft, self.device, self.log = settings, draft, device, log
+        self.inputs = InputMaker(databases, settings, device)
+        self.plan = SeedPlan({d.name: d.graph for d in databases}, settings)
+        self.model = HeteroGraphSAGE(
+            self.inputs.dim, [f"{d.name}/{t}" for d in databases for t in d.graph.node_types],
+            settings.hidden, settings.layers, settings.edge_type_reduce)
+        self.decoder = nn.Linear(settings.hidden, self.inputs.dim)
+        initialize(self.model, torch_generator("sage_weights", "model", settings.seed))
+        initialize(self.decoder, torch_generator("sage_weights", "decoder", settings.seed))
+        self.parameters = [*self.model.to(device).parameters(),
+                           *self.decoder.to(device).parameters()]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
+        self.epoch, self.position, self.step = 0, 0, 0
+        self.sums: dict[str, float] = {}
+        self.curves: list[dict[str, float]] = []
+        self.consistent = True
+        self.saved_at = time.monotonic()
+
+    def run(self) -> dict[str, Any]:
+        """Train from where the last call stopped, test and write."""
+        self._resume()
+        try:
+            while self.epoch < self.settings.epochs:
+                self._train_epoch()
+                self._close_epoch()
+            return self._publish()
+        except BaseException:
+            if self.consistent:
+                self._save()
+            raise
+
+    def _train_epoch(self) -> None:
+        plan = self.plan.epoch(self.epoch)[self.position:]
+        what = [(self.epoch, self.position + i) for i in range(len(plan))]
+        with closing(self.inputs.ahead(plan, what)) as batches:
+            for inputs in batches:
+                loss, figures = self._loss(inputs)
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.consistent = False  # interrupted before it is True again: keep the old state
+                self.optimizer.step()
+                self.position += 1
+                self.step += 1
+                _add(self.sums, figures)
+                self.consistent = True
+                self.log(self.step, {f"train_{k}": v for k, v in figures.items() if k != "n"})
+                if time.monotonic() - self.saved_at >= self.settings.save_seconds:
+                    self._save()
+
+    def _close_epoch(self) -> None:
+        validation = {f"validation_{k}": v for k, v in self._score("validation").items()}
+        train = {f"train_{k}": v for k, v in _means(self.sums).items()}
+        self.consistent = False
+        self.curves.append({"epoch": self.epoch + 1, **train, **validation})
+        self.epoch, self.position, self.sums = self.epoch + 1, 0, {}
+        self.consistent = True
+        self.log(self.step, validation)
+
+    def _loss(self, inputs: Inputs) -> tuple[Tensor, dict[str, float]]:
+        s = self.settings
+        x_hat = self.decoder(self.model(inputs.x, inputs.batch))
+        loss, cosine, mse = masked_reconstruction_loss(x_hat, inputs.truth, inputs.mask, s.alpha,
+                                                       s.gamma, s.epsilon)
+        mse_sum, _ = squared_errors(x_hat.detach(), inputs.truth, inputs.mask)
+        return loss, {"loss": loss.item(), "cosine": cosine.item(), "mse": mse.item(),
+                      "mse_sum": mse_sum.item(), "n": float(len(x_hat))}
+
+    @torch.no_grad()
+    def _score(self, split: str,
+               also: Callable[[Inputs, dict[str, float]], None] | None = None) -> dict[str, float]:
+        """Mean figures of a split; its masks and neighbours are the same in every epoch."""
+        sums: dict[str, float] = {}
+        plan = self.plan.scored(split)
+        with closing(self.inputs.ahead(plan, [(split, i) for i in range(len(plan))])) as batches:
+            for inputs in batches:
+                _, figures = self._loss(inputs)
+                if also is not None:
+                    also(inputs, figures)
+                _add(sums, figures)
+        return _means(sums)
+
+    def _test(self) -> dict[str, Any]:
+        """Test errors, overall and by database, beside those of predicting column means."""
+        by_database: dict[str, dict[str, float]] = {}
+        guesses: dict[tuple[str, str], Tensor] = {}
+
+        def compare(inputs: Inputs, figures: dict[str, float]) -> None:
+            where = inputs.seeds.database, inputs.seeds.table
+            if where not in guesses:
+                guesses[where] = self._column_means(*where).to(self.device)
+            errors = squared_errors(guesses[where].expand_as(inputs.truth), inputs.truth,
+                                    inputs.mask)
+            figures["column_mean_mse_sum"], figures["column_mean_mse"] = (e.item() for e in errors)
+            _add(by_database.setdefault(where[0], {}), figures)
+
+        tested = self._score("test", compare)
+        return {**{f"test_{name}": v for name, v in tested.items()},
+                "test_nodes": int(sum(sums["n"] for sums in by_database.values())),
+                "test_mse_by_database": {n: _means(s)["mse"] for n, s in by_database.items()}}
+
+    def _column_means(self, database: str, table: str) -> Tensor:
+        """float32 [dim]: fitted on training rows; zero where a table has none."""
+        rows = self.plan.nodes[database][table]["train"]
+        if len(rows) == 0:
+            return torch.zeros(self.inputs.dim)
+        rows = rows[::max(1, len(rows) // YARDSTICK_ROWS)]
+        return self.inputs.embeddings[database].gather(table, rows).double().mean(0).float()
+
+    def _publish(self) -> dict[str, Any]:
+        tested = self._test()
+        for name, state in (("shared", self.model.shared_state_dict()),
+                            ("projections", self.model.projection_state_dict()),
+                            ("decoder", self.decoder.state_dict())):
+            save_file({k: v.cpu().contiguous() for k, v in state.items()},
+                      self.draft.path(f"{name}.safetensors"))
+        write_json(self.draft.path("config.json"), {
+            "in_dim": self.inputs.dim, "hidden": self.settings.hidden,
+            "layers": self.settings.layers,
+            "edge_type_reduce": self.settings.edge_type_reduce,
+            "node_types": list(self.model.node_types)})
+        write_json(self.draft.path("curves.json"), self.curves)
+        return {**tested, "epochs": self.epoch, "steps": self.step,
+                "parameters": sum(p.numel() for p in self.parameters),
+                "shared_parameters": sum(p.numel() for p in self.model.convs.parameters())}
+
+    def _save(self) -> None:
+        path = self.draft.state / "pretraining.pt"
+        torch.save({name: part.state_dict() for name, part in self._parts().items()}
+                   | {name: getattr(self, name) for name in POSITION}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        path = self.draft.state / "pretraining.pt"
+        if path.exists():
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            for name in POSITION:
+                setattr(self, name, state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "decoder": self.decoder, "optimizer": self.optimizer}
+
+
+def _add(sums: dict[str, float], figures: Mapping[str, float]) -> None:
+    """Add figures that are means over n nodes."""
+    n = figures["n"]
+    for name, value in figures.items():
+        sums[name] = sums.get(name, 0.0) + (n if name == "n" else n * value)
+
+
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
+    return {name: v / sums["n"] for name, v in sums.items() if name != "n"}

@@ -1,0 +1,251 @@
+"""The sampler against a brute-force one on random graphs with every awkwardness of real ones."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rowgraph.databases.database import NEVER, TIMELESS
+from rowgraph.graph.entity_graph import Adjacency, EntityGraph, GraphError
+from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
+
+PROPERTY = settings(max_examples=150, deadline=None)
+
+
+def adjacency_of(pairs, times, num_dst) -> Adjacency:
+    """(source, destination) pairs, sorted as the contract says."""
+    pairs = sorted(pairs, key=lambda p: (p[1], times[p[0]], p[0]))
+    degree = np.bincount([d for _, d in pairs], minlength=num_dst) if pairs else np.zeros(num_dst)
+    indptr = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
+    return Adjacency(indptr, np.array([s for s, _ in pairs], dtype=np.int64))
+
+
+@st.composite
+def graphs(draw) -> EntityGraph:
+    """Up to three tables, some timeless; equal and missing times, loops, duplicate edges."""
+    names = ["a", "b", "c"][:draw(st.integers(1, 3))]
+    num_nodes = {t: draw(st.integers(1, 6)) for t in names}
+    times = {}
+    for t in names:
+        timeless = draw(st.booleans())
+        value = st.just(TIMELESS) if timeless else st.sampled_from([-3, 0, 1, 2, 3, NEVER])
+        times[t] = np.array([draw(value) for _ in range(num_nodes[t])], dtype=np.int64)
+    adjacency = {}
+    for number in range(draw(st.integers(1, 4))):
+        source, destination = draw(st.sampled_from(names)), draw(st.sampled_from(names))
+        pair = st.tuples(st.integers(0, num_nodes[source] - 1),
+                         st.integers(0, num_nodes[destination] - 1))
+        adjacency[source, f"r{number}", destination] = adjacency_of(
+            draw(st.lists(pair, max_size=14)), times[source], num_nodes[destination])
+    return EntityGraph(tuple(names), num_nodes, times, adjacency)
+
+
+@st.composite
+def questions(draw):
+    """A graph, seeds with times, a fan-out and a seed number."""
+    graph = draw(graphs())
+    input_type = draw(st.sampled_from(graph.node_types))
+    count = draw(st.integers(0, 5))
+    rows = np.array([draw(st.integers(0, graph.num_nodes[input_type] - 1)) for _ in range(count)],
+                    dtype=np.int64)
+    time = np.array([draw(st.sampled_from([TIMELESS, -3, 0, 1, 2, 3, 4, NEVER]))
+                     for _ in range(count)], dtype=np.int64)
+    fan_out = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    return graph, input_type, rows, time, fan_out, draw(st.integers(0, 2**40))
+
+
+def eligible(graph, edge_type, row, bound):
+    """Source rows that a tree with this bound may see, oldest first (None: all of them)."""
+    adjacency = graph.adjacency[edge_type]
+    found = adjacency.indices[adjacency.indptr[row]:adjacency.indptr[row + 1]].tolist()
+    times = graph.times[edge_type[0]]
+    return [s for s in found if bound is None or times[s] == TIMELESS or times[s] < bound]
+
+
+def check(graph: EntityGraph, batch: SampledBatch, fan_out, bounds, latest: bool) -> None:
+    """Everything that must be true of a batch; `bounds[tree]` is None in static sampling."""
+    hop_of, tree_of = {}, {}
+    for t, n_id in batch.n_id.items():
+        hop_of[t] = np.repeat(np.arange(len(fan_out) + 1), batch.num_sampled_nodes[t])
+        tree_of[t] = (batch.batch[t].numpy() if batch.batch is not None
+                      else np.zeros(len(n_id), dtype=int))
+        once = set(zip(tree_of[t].tolist(), n_id.tolist(), strict=True))
+        assert len(once) == len(n_id), "a row occurs once per tree"
+    reached = defaultdict(set)
+    for e, edge_index in batch.edge_index.items():
+        hop = np.repeat(np.arange(1, len(fan_out) + 1), batch.num_sampled_edges[e])
+        assert np.all(np.diff(edge_index[1].numpy()) >= 0), "ordered by destination"
+        drawn = defaultdict(list)
+        for (s, d), h in zip(edge_index.T.tolist(), hop.tolist(), strict=True):
+            assert hop_of[e[2]][d] == h - 1, "a node is expanded in the hop after it was found"
+            assert hop_of[e[0]][s] <= h
+            assert tree_of[e[0]][s] == tree_of[e[2]][d], "edges stay within a tree"
+            reached[e[0]].add((s, h))
+            drawn[d].append(int(batch.n_id[e[0]][s]))
+        for d, row in enumerate(batch.n_id[e[2]].tolist()):
+            h = hop_of[e[2]][d]
+            if h == len(fan_out):
+                assert d not in drawn
+                continue
+            may = eligible(graph, e, row, bounds[tree_of[e[2]][d]])
+            assert len(drawn[d]) == min(fan_out[h], len(may)), "as many as there are, up to k"
+            assert not Counter(drawn[d]) - Counter(may), "only eligible edges, each at most once"
+            if latest:
+                assert sorted(drawn[d]) == sorted(may[len(may) - len(drawn[d]):])
+    for t, hops in hop_of.items():
+        for node, h in enumerate(hops.tolist()):
+            assert h == 0 or (node, h) in reached[t], "a node was found by an edge of its hop"
+
+
+@PROPERTY
+@given(questions(), st.sampled_from(["latest", "uniform"]))
+def test_a_temporal_batch_is_what_brute_force_allows(question, strategy):
+    graph, input_type, rows, time, fan_out, seed = question
+    batch = TemporalNeighborSampler(graph, fan_out, strategy).sample(input_type, rows, time, seed)
+    assert batch.n_id[input_type][:len(rows)].tolist() == rows.tolist()
+    assert batch.batch[input_type][:len(rows)].tolist() == list(range(len(rows)))
+    assert batch.num_sampled_nodes[input_type][0] == len(rows)
+    check(graph, batch, fan_out, time.tolist(), strategy == "latest")
+
+
+@PROPERTY
+@given(questions())
+def test_a_static_batch_sees_every_time_and_shares_its_nodes(question):
+    graph, input_type, rows, _, fan_out, seed = question
+    rows = np.unique(rows)[::-1].copy()
+    batch = TemporalNeighborSampler(graph, fan_out, "latest").sample(input_type, rows, None, seed)
+    assert batch.batch is None
+    assert batch.n_id[input_type][:len(rows)].tolist() == rows.tolist()
+    check(graph, batch, fan_out, [None], latest=False)
+
+
+def tree(batch: SampledBatch, number: int):
+    """Rows and edges of one tree, without positions."""
+    rows = {t: n_id[batch.batch[t] == number].tolist() for t, n_id in batch.n_id.items()}
+    edges = {}
+    for e, (source, destination) in batch.edge_index.items():
+        mine = batch.batch[e[2]][destination] == number
+        edges[e] = list(zip(batch.n_id[e[0]][source[mine]].tolist(),
+                            batch.n_id[e[2]][destination[mine]].tolist(), strict=True))
+    return rows, edges
+
+
+@PROPERTY
+@given(questions())
+def test_a_tree_depends_on_its_seed_and_not_on_the_batch_around_it(question):
+    graph, input_type, rows, time, fan_out, seed = question
+    sampler = TemporalNeighborSampler(graph, fan_out, "uniform")
+    together = sampler.sample(input_type, rows, time, seed)
+    for i in range(len(rows)):
+        alone = sampler.sample(input_type, rows[i:i + 1], time[i:i + 1], seed)
+        assert tree(together, i) == tree(alone, 0)
+
+
+@PROPERTY
+@given(questions(), st.sampled_from(["latest", "uniform"]))
+def test_rows_at_or_after_the_seed_have_no_influence(question, strategy):
+    graph, input_type, rows, _, fan_out, seed = question
+    now = 1
+    past = {}
+    for e, adjacency in graph.adjacency.items():
+        pairs = adjacency.edge_index().T.tolist()
+        times = graph.times[e[0]]
+        past[e] = adjacency_of([p for p in pairs if times[p[0]] < now], times, adjacency.num_dst)
+    without = EntityGraph(graph.node_types, graph.num_nodes, graph.times, past)
+    time = np.full(len(rows), now)
+    found = [TemporalNeighborSampler(g, fan_out, strategy).sample(input_type, rows, time, seed)
+             for g in (graph, without)]
+    assert all(torch.equal(found[0].n_id[t], found[1].n_id[t]) for t in graph.node_types)
+    assert all(torch.equal(found[0].edge_index[e], found[1].edge_index[e]) for e in past)
+
+
+def star(leaves: int, times=None) -> EntityGraph:
+    times = np.zeros(leaves, dtype=np.int64) if times is None else times
+    return EntityGraph(
+        ("hub", "leaf"), {"hub": 40, "leaf": leaves},
+        {"hub": np.full(40, TIMELESS), "leaf": times},
+        {("leaf", "r", "hub"): adjacency_of([(i, h) for i in range(leaves) for h in range(40)],
+                                            times, 40)})
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_uniform_draws_are_uniform_over_neighbours_and_over_pairs(static):
+    sampler = TemporalNeighborSampler(star(8), (3,), "uniform")
+    rows = np.arange(40)
+    single, pair = np.zeros(8), np.zeros((8, 8))
+    draws = 0
+    for seed in range(150):
+        batch = sampler.sample("hub", rows, None if static else np.full(40, 9), seed)
+        leaves, hubs = batch.edge_index["leaf", "r", "hub"].numpy()
+        leaves = batch.n_id["leaf"].numpy()[leaves]
+        for hub in rows:
+            mine = leaves[hubs == hub]
+            single[mine] += 1
+            pair[np.ix_(mine, mine)] += 1
+            draws += 1
+    # Six standard deviations of a binomial share over 6,000 draws.
+    assert np.abs(single / draws - 3 / 8).max() < 6 * np.sqrt(3 / 8 * 5 / 8 / draws)
+    off = pair[~np.eye(8, dtype=bool)] / draws
+    expected = 3 * 2 / (8 * 7)
+    assert np.abs(off - expected).max() < 6 * np.sqrt(expected * (1 - expected) / draws)
+
+
+def test_latest_takes_the_newest_strictly_older_and_ties_by_the_higher_row():
+    times = np.array([5, 3, 4, 4, 4, 9, NEVER])
+    sampler = TemporalNeighborSampler(star(7, times), (2,), "latest")
+    for now, expected in ((5, [4, 3]), (6, [0, 4]), (4, [1]), (3, []), (NEVER, [5, 0])):
+        batch = sampler.sample("hub", np.array([7]), np.array([now]), 0)
+        assert batch.n_id["leaf"].tolist() == expected, now
+
+
+def test_a_seed_is_there_whatever_its_own_time_but_never_its_own_neighbour_before_it():
+    times = np.array([5, 2])
+    graph = EntityGraph(("a",), {"a": 2}, {"a": times}, {
+        ("a", "r", "a"): adjacency_of([(0, 1), (1, 0), (0, 0)], times, 2)})
+    batch = TemporalNeighborSampler(graph, (4, 4)).sample("a", np.array([0]), np.array([3]), 0)
+    assert batch.n_id["a"].tolist() == [0, 1]
+    assert batch.edge_index["a", "r", "a"].tolist() == [[1], [0]]
+
+
+def test_equal_questions_get_equal_bytes_from_any_thread_and_another_seed_another_draw():
+    sampler = TemporalNeighborSampler(star(30), (5,), "uniform")
+
+    def ask(seed: int) -> list[int]:
+        batch = sampler.sample("hub", np.arange(40), np.arange(40) + 1, seed)
+        return batch.n_id["leaf"].tolist() + batch.edge_index["leaf", "r", "hub"].flatten().tolist()
+
+    alone = [ask(seed) for seed in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(20))) == alone
+    assert alone[0] != alone[1]
+
+
+def test_questions_that_make_no_sense_are_refused():
+    sampler = TemporalNeighborSampler(star(3), (2,))
+    with pytest.raises(GraphError, match="no node type 'wheel'; the graph has"):
+        sampler.sample("wheel", np.array([0]), None, 0)
+    with pytest.raises(GraphError, match="must lie in 0 to 39, found 2 to 40"):
+        sampler.sample("hub", np.array([2, 40]), None, 0)
+    with pytest.raises(GraphError, match="seeds must differ"):
+        sampler.sample("hub", np.array([2, 2]), None, 0)
+    with pytest.raises(GraphError, match="2 rows but 1 seed times"):
+        sampler.sample("hub", np.array([2, 2]), np.array([1]), 0)
+    with pytest.raises(GraphError, match="above 0 per hop"):
+        TemporalNeighborSampler(star(3), (2, 0))
+    with pytest.raises(GraphError, match="latest or uniform"):
+        TemporalNeighborSampler(star(3), (2,), "newest")
+
+
+def test_a_qualified_batch_differs_in_names_alone():
+    batch = TemporalNeighborSampler(star(3), (2,)).sample("hub", np.array([1, 0]), None, 0)
+    named = batch.qualified("rel-x")
+    assert (named.input_type, set(named.n_id)) == ("rel-x/hub", {"rel-x/hub", "rel-x/leaf"})
+    assert torch.equal(named.edge_index["rel-x/leaf", "r", "rel-x/hub"],
+                       batch.edge_index["leaf", "r", "hub"])
+    assert (named.num_seeds, named.num_hops) == (2, 1)
