@@ -57,7 +57,7 @@ class Environment:
         config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
         self.home.mkdir(parents=True, exist_ok=True)
         path = self.home / "dagster.yaml"
-        text = "# Written from the project's dagster.yaml; edit that one.\n" + yaml.safe_dump(config)
+        text = f"# Written from {ROOT.name}/dagster.yaml; edit that one.\n{yaml.safe_dump(config)}"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
         return path
