@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.environment import Environment
+from pipeline.janitor import process_tags, settle
 from pipeline.plan import Planned
 
 
@@ -46,10 +47,12 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
     if forced:
         config["ops"] = {"__".join(key): {"config": {"force": True}} for key in forced}
     with environment.instance() as instance:
+        if running := settle(instance):
+            progress.note(f"{', '.join(running)} is in progress; waiting where it holds the device")
         result = job.execute_in_process(
             instance=instance, run_config=config, raise_on_error=False,
             asset_selection=[dg.AssetKey(list(p.node.key)) for p in chosen],
-            tags={"rowgraph/profile": environment.profile.name})
+            tags={"rowgraph/profile": environment.profile.name, **process_tags()})
     return _failures(result, {"__".join(p.node.key): p.node.name for p in chosen})
 
 
@@ -61,6 +64,8 @@ def _failures(result: dg.ExecuteInProcessResult, names: dict[str, str]) -> list[
         while error.cause is not None:
             error = error.cause
         message = error.message.strip().removeprefix(f"{error.cls_name}: ")
+        if error.cls_name == "DagsterExecutionInterruptedError":
+            message = "interrupted; the next run continues from its last checkpoint"
         found.append(Failure(names.get(event.step_key, event.step_key),
                              f"{error.cls_name}: {message}"))
     if not result.success and not found:

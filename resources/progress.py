@@ -13,6 +13,9 @@ SHOWN = 4  # metrics on the live line
 class ProgressResource(dg.ConfigurableResource):
     """Hears when an asset starts, moves and ends. This one says nothing."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+
     def start(self, name: str) -> None:
         """An asset starts to be made."""
 
@@ -27,8 +30,13 @@ class TerminalProgress:
     """A bar over the assets of one run and a line about the one in work (rich)."""
 
     def __init__(self, total: int, console: Any):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         self.console = console
         self.rows: list[dict[str, Any]] = []
@@ -45,6 +53,10 @@ class TerminalProgress:
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.console.print(text, style="yellow", highlight=False)
 
     def start(self, name: str) -> None:
         """Show which asset is in work."""

@@ -120,6 +120,9 @@ class Listener:
     def __init__(self):
         self.made, self.reused, self.steps = [], [], 0
 
+    def note(self, text):
+        """Something is said."""
+
     def start(self, name):
         """An asset starts."""
 
