@@ -1,0 +1,237 @@
+"""Row vectors on disk, memory-mapped, one file for each table; and their random twin.
+
+`<table>.npy` holds vector i of row i. Writing goes table by table in shards of distinct texts that
+an interrupted run does not repeat; reading maps the files, so a store larger than memory is used
+like any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from rowgraph.artifacts import Draft, write_json
+from rowgraph.databases.database import Database
+from rowgraph.language.encoding import Log, RowEncoder, distinct_texts
+from rowgraph.randomness import stable_seed
+from rowgraph.rows.linearization import linearize_frame
+from rowgraph.settings import NodeEmbeddingsSettings
+
+
+class EmbeddingError(RuntimeError):
+    """Vectors that do not belong to the rows they are asked for, or are not numbers."""
+
+
+class Embeddings(Protocol):
+    """What a graph asks of row vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    def num_rows(self, table: str) -> int:
+        """Vectors of a table."""
+
+    def gather(self, table: str, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
+
+
+def write_embeddings(database: Database, checkpoint_folder: Path,
+                     settings: NodeEmbeddingsSettings, draft: Draft, *, device: str, log: Log,
+                     attributes: Mapping[str, list[str]] | None = None,
+                     shard: int = 50_000) -> dict[str, Any]:
+    """Encode every row of a database.
+
+    Args:
+        database: whose rows.
+        checkpoint_folder: model and tokenizer, as `fine_tune` saved them.
+        draft: where to write `<table>.npy`, `range.npy` (float32 [2, dim], lowest and highest
+            value of each dimension) and `store.json`; `draft.state` holds finished shards.
+        log: called after each shard with the number of distinct texts encoded so far.
+        attributes: the columns that make a row's text, by table; as the corpus was linearized.
+            None means all but the keys.
+        shard: distinct texts between two savings.
+
+    Returns:
+        A summary: `dim`, `dtype`, and by table its rows and distinct texts.
+
+    Raises:
+        EmbeddingError: a vector is not finite in the chosen dtype.
+    """
+    encoder = RowEncoder.open(checkpoint_folder, settings, device)
+    tables, ranges, done = {}, [], 0
+    for table in database.tables:
+        columns = database.attributes(table) if attributes is None else attributes[table]
+        texts = linearize_frame(table, database.read(table, columns or None), columns)
+        distinct, code = distinct_texts(texts.to_arrow())
+        target, reach = draft.path(f"{table}.npy"), draft.state / f"{table}.range.npy"
+        if not target.exists():
+            path = _encode_distinct(table, distinct, encoder, draft, shard, log, done)
+            np.save(reach, _range_of(np.load(path, mmap_mode="r", allow_pickle=False)))
+            _give_to_rows(path, code, target)
+        done += len(distinct)
+        if len(distinct):
+            ranges.append(np.load(reach, allow_pickle=False))
+        tables[table] = {"rows": len(code), "distinct": len(distinct)}
+    lowest_highest = np.stack([np.min([r[0] for r in ranges], axis=0),
+                               np.max([r[1] for r in ranges], axis=0)])
+    np.save(draft.path("range.npy"), lowest_highest, allow_pickle=False)
+    facts = {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
+             "tables": tables}
+    write_json(draft.path("store.json"), facts)
+    return facts
+
+
+def _encode_distinct(table: str, distinct: pa.Array, encoder: RowEncoder, draft: Draft, shard: int,
+                     log: Log, done: int) -> Path:
+    """Vectors of a table's distinct texts in the state folder; continues where it stopped."""
+    path, progress = draft.state / f"{table}.npy", draft.state / f"{table}.json"
+    shape = (len(distinct), encoder.dim)
+    first = json.loads(progress.read_text())["done"] if progress.exists() else 0
+    if not progress.exists():
+        np.lib.format.open_memmap(path, "w+", encoder.settings.dtype, shape).flush()
+    while first < len(distinct):
+        part = distinct.slice(first, shard).to_pylist()
+        vectors = encoder.encode_distinct(part)
+        with np.errstate(over="ignore"):
+            vectors = vectors.astype(encoder.settings.dtype)
+        if not np.isfinite(vectors).all():
+            bad = part[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
+            raise EmbeddingError(
+                f"{table}: the vector of {bad[:120]!r} is not finite in {encoder.settings.dtype}; "
+                "set node_embeddings.dtype to float32, or train the checkpoint again with a lower "
+                "bart_checkpoint.learning_rate")
+        memory = np.lib.format.open_memmap(path, "r+")
+        memory[first:first + len(part)] = vectors
+        memory.flush()
+        first += len(part)
+        write_json(progress, {"done": first})
+        log(done + first, {"encoded_texts": done + first})
+    return path
+
+
+def _give_to_rows(path: Path, code: np.ndarray, target: Path, chunk: int = 65_536) -> None:
+    """Give each row of a table the vector of its text; the texts' own file goes."""
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    if len(vectors) == len(code):  # every text is distinct, hence in the order of the rows
+        path.rename(target)
+        return
+    part = path.with_name(path.name + ".part")
+    memory = np.lib.format.open_memmap(part, "w+", vectors.dtype, (len(code), vectors.shape[1]))
+    for first in range(0, len(code), chunk):
+        memory[first:first + chunk] = vectors[code[first:first + chunk]]
+    memory.flush()
+    part.rename(target)
+    path.unlink()
+
+
+def _range_of(vectors: np.ndarray, chunk: int = 65_536) -> np.ndarray:
+    lowest = np.full(vectors.shape[1], np.inf, dtype=np.float32)
+    highest = -lowest
+    for first in range(0, len(vectors), chunk):
+        lowest = np.minimum(lowest, vectors[first:first + chunk].min(0))
+        highest = np.maximum(highest, vectors[first:first + chunk].max(0))
+    return np.stack([lowest, highest]).astype(np.float32)
+
+
+class EmbeddingStore:
+    """The vectors that `write_embeddings` wrote.
+
+    Args:
+        folder: theirs.
+        num_rows: rows of each table of the database that they are to serve; None skips the check.
+
+    Raises:
+        EmbeddingError: a table is missing, or has another number of vectors than rows.
+    """
+
+    def __init__(self, folder: Path, num_rows: Mapping[str, int] | None = None):
+        facts = json.loads((folder / "store.json").read_text())
+        self.dim: int = facts["dim"]
+        self.range: np.ndarray = np.load(folder / "range.npy", allow_pickle=False)
+        self._vectors = {t: np.load(folder / f"{t}.npy", mmap_mode="r", allow_pickle=False)
+                         for t in facts["tables"]}
+        for table, expected in (num_rows or {}).items():
+            found = self._vectors.get(table)
+            if found is None or found.shape != (expected, self.dim):
+                raise EmbeddingError(
+                    f"{folder}: table {table} has {expected} rows, found "
+                    f"{'no vectors' if found is None else f'vectors of shape {found.shape}'}; "
+                    "vector i must be row i, so rebuild node_embeddings for "
+                    f"{facts['database']} with `rowgraph run --force`")
+
+    @classmethod
+    def open(cls, folder: Path, num_rows: Mapping[str, int] | None = None) -> EmbeddingStore:
+        """Same as the constructor."""
+        return cls(Path(folder), num_rows)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that have vectors."""
+        return tuple(self._vectors)
+
+    def num_rows(self, table: str) -> int:
+        """Vectors of a table."""
+        return len(self._vectors[table])
+
+    def gather(self, table: str, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
+        picked = self._vectors[table][np.asarray(rows, dtype=np.int64)]
+        return torch.from_numpy(picked.astype(np.float32))
+
+
+class RandomTwin:
+    """Random vectors in the place of a store's: "sampled from the same value range" (Table 4).
+
+    Each number is a hash of (seed, table, row, dimension), uniform between the lowest and the
+    highest value of its dimension in the store, so the twin needs no disk and a row has the same
+    vector whenever it is asked for. Per dimension or over all is left open by the paper:
+    docs/decisions/random-twin.md.
+    """
+
+    def __init__(self, store: EmbeddingStore, seed: int):
+        self.store, self.seed, self.dim, self.tables = store, seed, store.dim, store.tables
+        self._low_D = torch.from_numpy(store.range[0].copy())
+        self._width_D = torch.from_numpy(store.range[1] - store.range[0])
+
+    def num_rows(self, table: str) -> int:
+        """Vectors of a table."""
+        return self.store.num_rows(table)
+
+    def gather(self, table: str, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(rows) and (rows.min() < -self.num_rows(table) or rows.max() >= self.num_rows(table)):
+            raise IndexError(f"{table}: rows {rows.min()} to {rows.max()} asked for, it has "
+                             f"{self.num_rows(table)}")
+        out_ND = np.empty((len(rows), self.dim), dtype=np.float32)
+        for first in range(0, len(rows), 1_024):
+            out_ND[first:first + 1_024] = self._uniform(table, rows[first:first + 1_024])
+        return self._low_D + torch.from_numpy(out_ND) * self._width_D
+
+    def _uniform(self, table: str, row_N: np.ndarray) -> np.ndarray:
+        """float32 [N, dim] in [0, 1)."""
+        base = stable_seed("random twin", table, self.seed)
+        with np.errstate(over="ignore"):
+            z = row_N.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(base)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = z ^ (z >> np.uint64(27))
+            low, high = z.astype(np.uint32), (z >> np.uint64(32)).astype(np.uint32)
+            dims = np.arange(self.dim, dtype=np.uint32) * np.uint32(0x9E3779B9)
+            x = low[:, None] + dims[None, :]
+            # Two rounds of a 32-bit multiply-xorshift hash; the row's other 32 bits enter between.
+            x ^= x >> np.uint32(16)
+            x *= np.uint32(0x7FEB352D)
+            x ^= x >> np.uint32(15)
+            x ^= high[:, None]
+            x *= np.uint32(0x846CA68B)
+            x ^= x >> np.uint32(16)
+            x *= np.uint32(0x7FEB352D)
+            x ^= x >> np.uint32(15)
+        return (x >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)

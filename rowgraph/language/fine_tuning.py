@@ -1,0 +1,255 @@
+"""Fine-tuning BART to reconstruct masked rows (Section 4.3.1), with transformers' own Trainer.
+
+The loss of an optimizer step is the mean cross-entropy over all its target tokens, however the
+rows are cut into device batches. An interrupted training continues from its last saved step and,
+on a CPU, ends with the same bytes as one that was never interrupted: the order of rows, their masks
+and dropped words are hashes of seed, epoch and row, and the state of the generator behind dropout
+is saved with the weights.
+
+Where the paper is silent (learning rate, warm-up, weight decay, which checkpoint is kept) see
+docs/decisions/fine-tuning.md; for the two measures against collapse, docs/decisions/collapse.md.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch.nn.functional import cross_entropy, log_softmax
+from torch.utils.data import DataLoader
+from transformers import (
+    BartForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from rowgraph.artifacts import Draft, write_json
+from rowgraph.language.batching import IGNORED, MaskedRows, StepBatches, tokenize_rows
+from rowgraph.language.checkpointing import Checkpointing, finished_checkpoint
+from rowgraph.language.encoding import Log, RowEncoder, mean_pool
+from rowgraph.language.health import Health, measure_health, refuse_collapse
+from rowgraph.language.vocabulary import (
+    build_model,
+    load_pretrained,
+    quiet,
+    seeded,
+    train_tokenizer,
+)
+from rowgraph.randomness import generator, stable_seed
+from rowgraph.rows.splitting import SPLITS
+from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
+
+
+def fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Draft, *,
+              device: str, log: Log, precision: str = "fp32") -> dict[str, Any]:
+    """Train the row language model and keep its best epoch by validation loss.
+
+    Writes `checkpoint/` (`save_pretrained`, model and tokenizer), `curves.parquet` (step, train
+    loss, learning rate, validation loss) and `health.json`.
+
+    Args:
+        corpus_parquet: written by `write_corpus`.
+        draft: where to write; `draft.state` holds what an interrupted training continues from.
+        device: `cpu`, `cuda` or `cuda:0`.
+        log: progress, by optimizer step.
+        precision: `fp32`, or `bf16` for autocast.
+
+    Returns:
+        A summary: losses (nats a token), tokens seen, truncation rates, health.
+
+    Raises:
+        ValueError: a split of the corpus is empty, the device cannot be used, or the loss is not
+            a number.
+        CheckpointError: the pre-trained checkpoint cannot be had.
+        CollapseError: the embeddings of test rows do not tell rows apart; nothing is written.
+    """
+    with quiet():
+        return _fine_tune(corpus_parquet, settings, draft, device, log, precision)
+
+
+def _fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Draft, device: str,
+               log: Log, precision: str) -> dict[str, Any]:
+    corpus = pl.read_parquet(corpus_parquet)
+    for split in SPLITS:
+        if not corpus.filter(split=split).height:
+            raise ValueError(f"{corpus_parquet}: the {split} split has no rows; raise "
+                             "sampled_rows.rows or the split's share in linearized_corpus")
+    if settings.checkpoint is None:
+        train_texts = corpus.filter(split="train")["text"]
+        tokenizer = train_tokenizer(train_texts, settings.vocabulary)
+        model = build_model(settings, tokenizer)
+    else:
+        model, tokenizer = load_pretrained(settings.checkpoint, settings)
+    rows = {s: tokenize_rows(corpus.filter(split=s), tokenizer, settings.max_tokens)
+            for s in SPLITS}
+    masked = {s: MaskedRows(rows[s], s, settings, mask_token=tokenizer.mask_token_id,
+                            pad_token=tokenizer.pad_token_id,
+                            start_token=model.config.decoder_start_token_id) for s in SPLITS}
+
+    with seeded("bart_checkpoint", "training", settings.seed), _other_generators_kept():
+        trainer = _trainer(model, masked, settings, draft, device, precision, log)
+        torch.manual_seed(stable_seed("bart_checkpoint", "dropout", settings.seed))
+        trainer.train(resume_from_checkpoint=finished_checkpoint(draft.state))
+    best = BartForConditionalGeneration.from_pretrained(
+        trainer.saved.best_folder, local_files_only=True, use_safetensors=True).to(device)
+
+    health = _health(best, tokenizer, corpus.filter(split="test"), settings, device)
+    refuse_collapse(health, settings)
+    test_loss = reconstruction_loss(best, masked["test"], settings.device_batch)
+    best.save_pretrained(draft.path("checkpoint"))
+    tokenizer.save_pretrained(draft.path("checkpoint"))
+    trainer.saved.curves().write_parquet(draft.path("curves.parquet"))
+    write_json(draft.path("health.json"), health.as_dict())
+    return {
+        "steps": trainer.state.global_step,
+        "best_step": trainer.saved.best["step"],
+        "validation_loss": trainer.saved.best["loss"],
+        "test_loss": test_loss,
+        "tokens_seen": settings.epochs * len(rows["train"].ids),
+        "parameters": best.num_parameters(),
+        "vocabulary": len(tokenizer),
+        "truncation_rate": rows["train"].truncation_rate(),
+        "health": health.as_dict(),
+    }
+
+
+class ReconstructionTrainer(Trainer):
+    """Trainer with our rows, our order and our loss; see `fine_tune`."""
+
+    def __init__(self, *args: Any, masked: dict[str, MaskedRows], saved: Checkpointing,
+                 settings: BartCheckpointSettings, batches: StepBatches, **kwargs: Any):
+        super().__init__(*args, **kwargs, callbacks=[saved])
+        self.masked, self.saved, self.settings, self.batches = masked, saved, settings, batches
+        self.model_accepts_loss_kwargs = True  # count the targets of the whole step
+        self.loss_is_scaled_for_ga = True  # and let compute_loss divide by them
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of a step; a generator of its own keeps it off the one behind dropout."""
+        rows = self.masked["train"]
+        return DataLoader(rows, batch_sampler=self.batches, collate_fn=rows.collate,
+                          generator=torch.Generator())
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Cross-entropy of the targets, plus the bag-of-tokens loss, a step's mean token."""
+        total = sum_of_losses(model, inputs, self.settings.bag_of_tokens_weight)
+        loss = total["reconstruction"] + total["bag"]
+        self.saved.add(total["reconstruction"].detach() / num_items_in_batch)
+        return loss / num_items_in_batch
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Reconstruction loss of the validation rows, whose masks never change."""
+        loss = reconstruction_loss(self.model, self.masked["validation"],
+                                   self.args.per_device_train_batch_size)
+        metrics = {"eval_loss": loss}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control,
+                                                         metrics)
+        return metrics
+
+
+def sum_of_losses(model, inputs: dict[str, torch.Tensor],
+                  bag_weight: float) -> dict[str, torch.Tensor]:
+    """Losses summed over target tokens (divide by their number for a mean).
+
+    `bag` asks the mean-pooled encoder state for the row's cell values: the cross-entropy between
+    their distinct tokens, equally likely, and the softmax of the pooled state against the token
+    embeddings (so it adds no weights), counted once for each target token of the row.
+    """
+    outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
+                    decoder_input_ids=inputs["decoder_input_ids"], use_cache=False)
+    labels_BL = inputs["labels"]
+    losses = {"reconstruction": cross_entropy(
+        outputs.logits.flatten(0, 1).float(), labels_BL.flatten(), ignore_index=IGNORED,
+        reduction="sum"), "bag": torch.zeros((), device=labels_BL.device)}
+    if bag_weight > 0:
+        pooled_BD = mean_pool(outputs.encoder_last_hidden_state, inputs["attention_mask"].bool())
+        log_odds_BV = log_softmax(model.get_output_embeddings()(pooled_BD).float(), dim=-1)
+        bag_BV = torch.zeros_like(log_odds_BV)
+        bag_BV.scatter_reduce_(1, labels_BL.clamp(min=0), inputs["value_tokens"].float(), "amax")
+        bag_B = -(bag_BV * log_odds_BV).sum(1) / bag_BV.sum(1).clamp(min=1)
+        losses["bag"] = bag_weight * (bag_B * (labels_BL != IGNORED).sum(1)).sum()
+    return losses
+
+
+@torch.no_grad()
+def reconstruction_loss(model: BartForConditionalGeneration, rows: MaskedRows,
+                        device_batch: int) -> float:
+    """Mean cross-entropy of every token of the rows, nats."""
+    training = model.training
+    model.eval()
+    lengths = np.diff(rows.rows.offsets)
+    total, tokens = 0.0, 0
+    for places in StepBatches(lengths, 64 * device_batch, device_batch, seed=None):
+        batch = {k: v.to(model.device) for k, v in rows.collate(places).items()}
+        total += float(sum_of_losses(model, batch, 0.0)["reconstruction"])
+        tokens += int(lengths[places].sum())
+    model.train(training)
+    return total / tokens
+
+
+def _trainer(model: BartForConditionalGeneration, masked: dict[str, MaskedRows],
+             settings: BartCheckpointSettings, draft: Draft, device: str, precision: str,
+             log: Log) -> ReconstructionTrainer:
+    lengths = np.diff(masked["train"].rows.offsets)
+    batches = StepBatches(lengths, settings.effective_batch, settings.device_batch, settings.seed)
+    steps_an_epoch = math.ceil(len(lengths) / settings.effective_batch)
+    arguments = TrainingArguments(
+        output_dir=str(draft.state), use_cpu=_is_cpu(device), bf16=precision == "bf16",
+        num_train_epochs=settings.epochs, per_device_train_batch_size=batches.device_batch,
+        gradient_accumulation_steps=batches.accumulation, learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay, lr_scheduler_type="cosine", optim="adamw_torch",
+        warmup_steps=round(settings.warmup_fraction * settings.epochs * steps_an_epoch),
+        seed=stable_seed("bart_checkpoint", "trainer", settings.seed) % 2**31,
+        eval_strategy="epoch", save_strategy="no", logging_strategy="no", report_to="none",
+        disable_tqdm=True, dataloader_num_workers=0, remove_unused_columns=False,
+        logging_nan_inf_filter=False)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one device: no DataParallel over the others
+    saved = Checkpointing(draft.state, masked["train"], batches, model,
+                          save_steps=settings.save_steps, steps_an_epoch=steps_an_epoch,
+                          epochs=settings.epochs, log=log)
+    trainer = ReconstructionTrainer(model=model, args=arguments, train_dataset=masked["train"],
+                                    eval_dataset=masked["validation"], masked=masked, saved=saved,
+                                    settings=settings, batches=batches)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _is_cpu(device: str) -> bool:
+    kind = torch.device(device)
+    if kind.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device '{device}': PyTorch sees no GPU; set compute.device to cpu or "
+                         "install PyTorch's CUDA build")
+    if kind.type == "cuda" and kind.index not in (None, 0):
+        raise ValueError(f"device '{device}': the Trainer works on the first visible GPU; make "
+                         f"that one {kind.index} with CUDA_VISIBLE_DEVICES and set compute.device "
+                         "to cuda")
+    return kind.type == "cpu"
+
+
+@contextmanager
+def _other_generators_kept() -> Iterator[None]:
+    """The Trainer seeds Python's and NumPy's global generators; put them back."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _health(model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
+            test: pl.DataFrame, settings: BartCheckpointSettings, device: str) -> Health:
+    """Health of unmasked test rows, at most `health_rows` of them."""
+    order = generator("health", settings.seed).permutation(test.height)
+    test = test[np.sort(order[:settings.health_rows])]
+    encoder = RowEncoder(model, tokenizer, NodeEmbeddingsSettings(), device)
+    vectors = encoder.encode_distinct(test["text"].to_list())
+    return measure_health(vectors, (test["database"] + "." + test["table"]).to_list())

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, BartModel
+
+from rowgraph.language.encoding import batches_by_length, distinct_texts, encode
+from rowgraph.settings import NodeEmbeddingsSettings
+
+SETTINGS = NodeEmbeddingsSettings(batch_tokens=200)
+
+
+def silent(step, metrics):
+    pass
+
+
+@pytest.fixture(scope="module")
+def texts(corpus) -> list[str]:
+    return [*corpus["text"].to_list(), "", "<table> t"] * 2
+
+
+@pytest.fixture(scope="module")
+def reference(texts, checkpoint, settings) -> np.ndarray:
+    """One text at a time through the whole library model, averaged by hand."""
+    model = BartModel.from_pretrained(checkpoint).eval()
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    vectors = []
+    with torch.no_grad():
+        for text in texts:
+            ids = tokenizer(text, return_tensors="pt", truncation=True,
+                            max_length=settings.max_tokens)["input_ids"]
+            vectors.append(model(input_ids=ids).encoder_last_hidden_state[0].mean(0).numpy())
+    return np.stack(vectors)
+
+
+def test_vectors_are_means_over_all_real_tokens(texts, reference, checkpoint):
+    found = encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, reference, atol=2e-6)
+
+
+def test_shards_and_batches_do_not_change_vectors(texts, reference, checkpoint):
+    tiny = NodeEmbeddingsSettings(batch_tokens=1)  # one text at a time
+    found = encode(texts, checkpoint, tiny, device="cpu", log=silent, shard=7)
+    np.testing.assert_allclose(found, reference, atol=2e-6)
+
+
+def test_encoding_twice_gives_the_same_bytes(texts, checkpoint):
+    first, second = (encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+                     for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_each_distinct_text_is_encoded_once(texts, checkpoint):
+    seen = []
+    encode(texts, checkpoint, SETTINGS, device="cpu", log=lambda n, m: seen.append((n, m)))
+    assert seen == [(len(set(texts)), {"encoded_texts": len(set(texts))})]
+
+
+def test_half_precision_stays_near(texts, reference, checkpoint):
+    settings = NodeEmbeddingsSettings(precision="bf16", batch_tokens=200)
+    found = encode(texts, checkpoint, settings, device="cpu", log=silent)
+    assert np.abs(found - reference).max() < 0.1
+    assert np.abs(found - reference).max() > 0  # it did run in half precision
+
+
+def test_no_texts_have_no_vectors(checkpoint, settings):
+    found = encode([], checkpoint, SETTINGS, device="cpu", log=silent)
+    assert found.shape == (0, settings.d_model)
+
+
+@given(st.lists(st.integers(1, 64), max_size=40).map(np.array), st.integers(1, 300))
+def test_batches_hold_each_text_once_within_their_tokens(lengths, batch_tokens):
+    batches = list(batches_by_length(lengths.astype(np.int64), batch_tokens))
+    assert sorted(np.concatenate(batches or [[]]).tolist()) == list(range(len(lengths)))
+    for places in batches:
+        longest, shortest = lengths[places].max(), lengths[places].min()
+        assert len(places) == 1 or len(places) * longest <= batch_tokens
+        assert lengths[places[0]] == longest
+        assert longest - shortest <= longest / 8
+
+
+@given(st.lists(st.text(max_size=2)))
+def test_distinct_texts_give_the_texts_back_in_order_of_appearance(texts):
+    distinct, code = distinct_texts(texts)
+    assert distinct.to_pylist() == list(dict.fromkeys(texts))
+    assert [distinct[int(c)].as_py() for c in code] == texts

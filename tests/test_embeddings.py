@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import yaml
+
+from rowgraph import embeddings
+from rowgraph.artifacts import Draft
+from rowgraph.databases.database import Database
+from rowgraph.embeddings import EmbeddingError, EmbeddingStore, RandomTwin, write_embeddings
+from rowgraph.language.encoding import RowEncoder, encode
+from rowgraph.language.vocabulary import build_model, train_tokenizer
+from rowgraph.rows.linearization import linearize_frame
+from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
+
+SETTINGS = NodeEmbeddingsSettings(dtype="float32")
+TINY = BartCheckpointSettings(checkpoint=None, vocabulary=300, d_model=16, encoder_layers=1,
+                              heads=2, ffn_dim=32, max_tokens=32)
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def silent(step, metrics):
+    pass
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Database:
+    """Results with repeated texts, drivers with distinct ones, an empty and a keys-only table."""
+    folder = tmp_path_factory.mktemp("world") / "rel-tiny"
+    (folder / "db").mkdir(parents=True)
+    tables = {"drivers": {"pkey": "id"}, "results": {"fkeys": {"driver": "drivers"}},
+              "empty": {}, "links": {"fkeys": {"driver": "drivers"}}}
+    (folder / "manifest.yaml").write_text(yaml.safe_dump({
+        "name": "rel-tiny", "val_timestamp": "2020-01-01", "test_timestamp": "2021-01-01",
+        "tables": tables}))
+    frames = {
+        "drivers": pl.DataFrame({"id": range(9), "name": [f"driver {i}" for i in range(9)]}),
+        "results": pl.DataFrame({"driver": [i % 9 for i in range(50)],
+                                 "points": [i * i % 7 if i % 4 else None for i in range(50)]}),
+        "empty": pl.DataFrame({"a": []}, schema={"a": pl.String}),
+        "links": pl.DataFrame({"driver": [1, 2, 3]})}
+    for table, frame in frames.items():
+        frame.write_parquet(folder / "db" / f"{table}.parquet")
+    return Database.open(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(world, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    texts = linearize_frame("drivers", world.read("drivers"), ["name"])
+    tokenizer = train_tokenizer(texts, TINY.vocabulary)
+    build_model(TINY, tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write(world, checkpoint, folder: Path, log=silent, **over) -> dict:
+    folder.mkdir(exist_ok=True)
+    settings = SETTINGS.model_copy(update=over)
+    return write_embeddings(world, checkpoint, settings, Draft(folder), device="cpu", log=log,
+                            shard=3)
+
+
+@pytest.fixture(scope="module")
+def written(world, checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written") / "draft"
+    return folder, write(world, checkpoint, folder)
+
+
+def num_rows(world) -> dict[str, int]:
+    return {t: world.num_rows(t) for t in world.tables}
+
+
+def test_vector_i_is_the_vector_of_row_i(world, checkpoint, written):
+    store = EmbeddingStore.open(written[0], num_rows(world))
+    for table in world.tables:
+        texts = linearize_frame(table, world.read(table), world.attributes(table)).to_list()
+        expected = encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+        found = store.gather(table, np.arange(store.num_rows(table)))
+        torch.testing.assert_close(found, torch.from_numpy(expected), atol=2e-6, rtol=0)
+
+
+def test_rows_come_in_the_order_asked_for_as_float32(written):
+    store = EmbeddingStore.open(written[0])
+    whole = store.gather("results", np.arange(50))
+    rows = torch.tensor([7, 0, 7, 49])
+    assert store.gather("results", rows).dtype == torch.float32
+    assert torch.equal(store.gather("results", rows), whole[rows])
+    assert torch.equal(store.gather("results", rows.numpy()), whole[rows])
+    assert store.gather("results", np.array([], dtype=np.int64)).shape == (0, store.dim)
+
+
+def test_the_summary_counts_rows_and_distinct_texts(written):
+    assert written[1]["tables"] == {
+        "drivers": {"rows": 9, "distinct": 9}, "results": {"rows": 50, "distinct": 5},
+        "empty": {"rows": 0, "distinct": 0}, "links": {"rows": 3, "distinct": 1}}
+
+
+def test_the_range_is_that_of_all_vectors(written):
+    store = EmbeddingStore.open(written[0])
+    every = np.concatenate([store.gather(t, np.arange(store.num_rows(t))) for t in store.tables])
+    np.testing.assert_array_equal(store.range, [every.min(0), every.max(0)])
+
+
+def test_vectors_are_kept_in_the_chosen_dtype(world, checkpoint, written, tmp_path):
+    write(world, checkpoint, tmp_path / "draft", dtype="float16")
+    half = np.load(tmp_path / "draft" / "drivers.npy")
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, np.load(written[0] / "drivers.npy").astype(np.float16))
+
+
+@pytest.mark.parametrize("stop_at", [3, 9, 13])
+def test_an_interrupted_writing_continues_and_ends_with_the_same_bytes(
+        world, checkpoint, written, tmp_path, stop_at, monkeypatch):
+    def stop(step, metrics):
+        if step == stop_at:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        write(world, checkpoint, tmp_path / "draft", stop)
+    encoded = []
+    inner = RowEncoder.encode_distinct
+    monkeypatch.setattr(RowEncoder, "encode_distinct",
+                        lambda self, texts: encoded.extend(texts) or inner(self, texts))
+    assert write(world, checkpoint, tmp_path / "draft") == written[1]
+    assert len(encoded) == 9 + 5 + 1 - stop_at
+    for path in written[0].glob("*.*"):
+        assert (tmp_path / "draft" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_keys_become_text_where_the_corpus_had_them(world, checkpoint, written, tmp_path):
+    (tmp_path / "draft").mkdir()
+    attributes = {t: world.attributes(t, keys=True) for t in world.tables}
+    summary = write_embeddings(world, checkpoint, SETTINGS, Draft(tmp_path / "draft"),
+                               device="cpu", log=silent, attributes=attributes)
+    assert summary["tables"]["links"] == {"rows": 3, "distinct": 3}
+
+
+@pytest.mark.parametrize(("table", "count", "found"), [
+    ("drivers", 10, r"\(9, 16\)"), ("pitstops", 4, "no vectors")])
+def test_vectors_of_another_database_are_refused(written, table, count, found):
+    with pytest.raises(EmbeddingError, match=rf"{table} has {count} rows, found.*{found}"):
+        EmbeddingStore.open(written[0], {table: count})
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, "float32"), (1e6, "float16")])
+def test_vectors_that_are_not_numbers_are_refused_with_their_row(
+        world, checkpoint, tmp_path, monkeypatch, value, dtype):
+    def broken(self, texts):
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        vectors[["driver 4" in t for t in texts]] = value
+        return vectors
+
+    monkeypatch.setattr(embeddings.RowEncoder, "encode_distinct", broken)
+    with pytest.raises(EmbeddingError, match=rf"drivers.*driver 4.*{dtype}"):
+        write(world, checkpoint, tmp_path / "draft", dtype=dtype)
+
+
+class Wide:
+    """A store of which only size and range matter."""
+
+    dim, tables = 64, ("a", "b")
+    range = np.stack([np.linspace(-3, 1, 64), np.linspace(-2, 9, 64)]).astype(np.float32)
+
+    def num_rows(self, table: str) -> int:
+        return 20_000
+
+
+def test_the_twin_gives_a_row_the_same_vector_whenever_asked(written):
+    twin = RandomTwin(EmbeddingStore.open(written[0]), seed=0)
+    whole = twin.gather("results", np.arange(50))
+    rows = torch.tensor([7, 0, 7, 49])
+    assert torch.equal(twin.gather("results", rows), whole[rows])
+    assert whole.dtype == torch.float32
+    assert (twin.dim, twin.num_rows("results")) == (16, 50)
+
+
+def test_the_twin_is_uniform_over_the_range_of_each_dimension():
+    twin = RandomTwin(Wide(), seed=0)
+    vectors = twin.gather("a", np.arange(20_000)).numpy()
+    unit = (vectors - Wide.range[0]) / (Wide.range[1] - Wide.range[0])
+    assert unit.min() >= 0
+    assert unit.max() <= 1
+    counts = np.stack([np.histogram(u, 10, (0, 1))[0] for u in unit.T])
+    statistic = ((counts - 2_000) ** 2 / 2_000).sum(1)  # chi-squared, 9 degrees of freedom
+    assert statistic.max() < 40
+    assert 7 < statistic.mean() < 11
+
+
+def test_the_twins_numbers_do_not_hang_together():
+    unit = RandomTwin(Wide(), seed=0)._uniform("a", np.arange(20_000))
+    of_dimensions = np.corrcoef(unit.T) - np.eye(64)
+    assert np.abs(of_dimensions).max() < 0.04
+    assert abs(np.corrcoef(unit[:-1].ravel(), unit[1:].ravel())[0, 1]) < 0.005
+    assert abs(np.corrcoef(unit[:, :-1].ravel(), unit[:, 1:].ravel())[0, 1]) < 0.005
+    assert len(np.unique(unit, axis=0)) == 20_000
+
+
+def test_seeds_and_tables_have_twins_of_their_own():
+    rows = np.arange(5_000)
+    one = RandomTwin(Wide(), seed=0)._uniform("a", rows).ravel()
+    for other in (RandomTwin(Wide(), seed=0)._uniform("b", rows),
+                  RandomTwin(Wide(), seed=1)._uniform("a", rows)):
+        assert abs(np.corrcoef(one, other.ravel())[0, 1]) < 0.01
+
+
+def test_the_twin_refuses_rows_that_are_not_there(written):
+    twin = RandomTwin(EmbeddingStore.open(written[0]), seed=0)
+    with pytest.raises(IndexError, match=r"drivers.*it has 9"):
+        twin.gather("drivers", np.array([9]))
+
+
+def test_a_store_says_what_it_is(written):
+    facts = json.loads((written[0] / "store.json").read_text())
+    assert (facts["database"], facts["dim"], facts["dtype"]) == ("rel-tiny", 16, "float32")
