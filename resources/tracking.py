@@ -85,6 +85,7 @@ class TrackingResource(dg.ConfigurableResource):
         if not self.enabled:
             return None
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take minutes
         try:
             return self._connect()

@@ -52,7 +52,7 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
         database: whose rows.
         checkpoint_folder: model and tokenizer, as `fine_tune` saved them.
         draft: where to write `<table>.npy`, `range.npy` (float32 [2, dim], lowest and highest
-            value of each dimension) and `store.json`; `draft.state` holds finished shards.
+            value of each dimension over the rows older than `val_timestamp`) and `store.json`; `draft.state` holds finished shards.
         log: called after each shard with the number of distinct texts encoded so far.
         attributes: the columns that make a row's text, by table; as the corpus was linearized.
             None means all but the keys.
@@ -65,23 +65,18 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
         EmbeddingError: a vector is not finite in the chosen dtype.
     """
     encoder = RowEncoder.open(checkpoint_folder, settings, device)
-    tables, ranges, done = {}, [], 0
+    tables, done = {}, 0
     for table in database.tables:
         columns = database.attributes(table) if attributes is None else attributes[table]
         texts = linearize_frame(table, database.read(table, columns or None), columns)
         distinct, code = distinct_texts(texts.to_arrow())
-        target, reach = draft.path(f"{table}.npy"), draft.state / f"{table}.range.npy"
+        target = draft.path(f"{table}.npy")
         if not target.exists():
             path = _encode_distinct(table, distinct, encoder, draft, shard, log, done)
-            np.save(reach, _range_of(np.load(path, mmap_mode="r", allow_pickle=False)))
             _give_to_rows(path, code, target)
         done += len(distinct)
-        if len(distinct):
-            ranges.append(np.load(reach, allow_pickle=False))
         tables[table] = {"rows": len(code), "distinct": len(distinct)}
-    lowest_highest = np.stack([np.min([r[0] for r in ranges], axis=0),
-                               np.max([r[1] for r in ranges], axis=0)])
-    np.save(draft.path("range.npy"), lowest_highest, allow_pickle=False)
+    np.save(draft.path("range.npy"), _past_range(database, draft.folder), allow_pickle=False)
     facts = {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
              "tables": tables}
     write_json(draft.path("store.json"), facts)
@@ -131,12 +126,19 @@ def _give_to_rows(path: Path, code: np.ndarray, target: Path, chunk: int = 65_53
     path.unlink()
 
 
-def _range_of(vectors: np.ndarray, chunk: int = 65_536) -> np.ndarray:
-    lowest = np.full(vectors.shape[1], np.inf, dtype=np.float32)
-    highest = -lowest
-    for first in range(0, len(vectors), chunk):
-        lowest = np.minimum(lowest, vectors[first:first + chunk].min(0))
-        highest = np.maximum(highest, vectors[first:first + chunk].max(0))
+def _past_range(database: Database, folder: Path, chunk: int = 65_536) -> np.ndarray:
+    """float32 [2, dim]: lowest and highest value of each dimension over the rows that training
+    may see, so that a random twin carries nothing of the future."""
+    lowest, highest = np.inf, -np.inf
+    for table in database.tables:
+        vectors = np.load(folder / f"{table}.npy", mmap_mode="r", allow_pickle=False)
+        seen = np.flatnonzero(database.times(table) < database.val_timestamp)
+        for first in range(0, len(seen), chunk):
+            part = vectors[seen[first:first + chunk]].astype(np.float32)
+            lowest, highest = np.minimum(lowest, part.min(0)), np.maximum(highest, part.max(0))
+    if np.ndim(lowest) == 0:
+        raise EmbeddingError(f"{database.name}: no row is older than its val_timestamp; check "
+                             "val_timestamp and the time columns in its manifest.yaml")
     return np.stack([lowest, highest]).astype(np.float32)
 
 
@@ -190,9 +192,9 @@ class RandomTwin:
     """Random vectors in the place of a store's: "sampled from the same value range" (Table 4).
 
     Each number is a hash of (seed, table, row, dimension), uniform between the lowest and the
-    highest value of its dimension in the store, so the twin needs no disk and a row has the same
+    highest value that its dimension takes in the store on rows older than `val_timestamp`, so the twin needs no disk and a row has the same
     vector whenever it is asked for. Per dimension or over all is left open by the paper:
-    docs/decisions/random-twin.md.
+    docs/decisions/sage.md.
     """
 
     def __init__(self, store: EmbeddingStore, seed: int):

@@ -109,7 +109,26 @@ def test_the_summary_counts_rows_and_distinct_texts(written):
         "empty": {"rows": 0, "distinct": 0}, "links": {"rows": 3, "distinct": 1}}
 
 
-def test_the_range_is_that_of_all_vectors(written):
+def test_rows_of_the_future_do_not_move_the_range(tmp_path, checkpoint):
+    def ranges(future: str) -> np.ndarray:
+        folder = tmp_path / future
+        (folder / "db").mkdir(parents=True)
+        (folder / "manifest.yaml").write_text(yaml.safe_dump({
+            "name": "rel-tiny", "val_timestamp": "2020-01-01", "test_timestamp": "2021-01-01",
+            "tables": {"notes": {"time_col": "date"}}}))
+        dates = np.array(["2019-01-01", "2019-06-01", "2020-01-01"], dtype="datetime64[us]")
+        pl.DataFrame({"date": dates, "text": ["old", "older", future]}).write_parquet(
+            folder / "db/notes.parquet")
+        draft = Draft(folder / "draft")
+        draft.folder.mkdir()
+        write_embeddings(Database.open(folder), checkpoint, SETTINGS, draft, device="cpu",
+                         log=silent)
+        return np.load(draft.folder / "range.npy")
+
+    np.testing.assert_array_equal(ranges("driver driver driver"), ranges("7 7 7 7 7 7"))
+
+
+def test_the_range_of_timeless_tables_is_that_of_all_vectors(written):
     store = EmbeddingStore.open(written[0])
     every = np.concatenate([store.gather(t, np.arange(store.num_rows(t))) for t in store.tables])
     np.testing.assert_array_equal(store.range, [every.min(0), every.max(0)])
