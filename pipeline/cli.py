@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rowgraph.artifacts import ArtifactError
-from rowgraph.settings import SettingsError
+from rowgraph.profiles import SettingsError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,

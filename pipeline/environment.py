@@ -8,7 +8,8 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from rowgraph.settings import Profile, load_profile
+from rowgraph.profiles import load_profile
+from rowgraph.settings import Profile
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -52,7 +52,8 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
         database: whose rows.
         checkpoint_folder: model and tokenizer, as `fine_tune` saved them.
         draft: where to write `<table>.npy`, `range.npy` (float32 [2, dim], lowest and highest
-            value of each dimension over the rows older than `val_timestamp`) and `store.json`; `draft.state` holds finished shards.
+            value of each dimension over the rows older than `val_timestamp`) and `store.json`;
+            `draft.state` holds finished shards.
         log: called after each shard with the number of distinct texts encoded so far.
         attributes: the columns that make a row's text, by table; as the corpus was linearized.
             None means all but the keys.
@@ -192,9 +193,9 @@ class RandomTwin:
     """Random vectors in the place of a store's: "sampled from the same value range" (Table 4).
 
     Each number is a hash of (seed, table, row, dimension), uniform between the lowest and the
-    highest value that its dimension takes in the store on rows older than `val_timestamp`, so the twin needs no disk and a row has the same
-    vector whenever it is asked for. Per dimension or over all is left open by the paper:
-    docs/decisions/sage.md.
+    highest value that its dimension takes in the store on rows older than `val_timestamp`. The
+    twin needs no disk, and a row has the same vector whenever it is asked for. A range per
+    dimension or one over all is left open by the paper: docs/decisions/sage.md.
     """
 
     def __init__(self, store: EmbeddingStore, seed: int):

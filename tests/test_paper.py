@@ -2,7 +2,7 @@
 
 import pytest
 
-from rowgraph.settings import load_profile
+from rowgraph.profiles import load_profile
 
 PAPER = load_profile("paper")
 BART, SAGE = PAPER.bart_checkpoint, PAPER.sage_weights

@@ -2,14 +2,8 @@
 
 import pytest
 
-from rowgraph.settings import (
-    BartCheckpointSettings,
-    DatabaseSettings,
-    Profile,
-    SettingsError,
-    load_profile,
-    profile_names,
-)
+from rowgraph.profiles import SettingsError, load_profile, profile_names
+from rowgraph.settings import BartCheckpointSettings, DatabaseSettings, Profile
 
 TWO = "databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [t]}]\n"
 

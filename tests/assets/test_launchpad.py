@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 
 from assets.building import launchpad_schema
-from rowgraph.settings import STAGES, DatabaseSettings, load_profile
+from rowgraph.profiles import load_profile
+from rowgraph.settings import STAGES, DatabaseSettings
 
 
 @pytest.mark.parametrize("stage", STAGES)

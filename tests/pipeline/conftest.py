@@ -11,7 +11,7 @@ import yaml
 from pipeline.environment import Environment
 from pipeline.plan import plan, select_assets, with_upstream
 from pipeline.running import run
-from rowgraph.settings import load_profile
+from rowgraph.profiles import load_profile
 
 DAY = np.timedelta64(1, "D")
 

@@ -7,7 +7,7 @@ from assets import build_assets
 from assets.catalog import catalog, code_versions
 from pipeline.definitions import build_definitions
 from pipeline.environment import Environment
-from rowgraph.settings import load_profile
+from rowgraph.profiles import load_profile
 
 TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.environment import Environment
 from pipeline.janitor import HOST, PROCESS, process_tags, settle
-from rowgraph.settings import load_profile
+from rowgraph.profiles import load_profile
 
 
 @pytest.fixture
