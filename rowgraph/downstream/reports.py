@@ -82,8 +82,8 @@ def _best(results: pl.DataFrame) -> dict[str, str]:
 
 
 def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -> list[Path]:
-    """The curves of both trainings and one bar chart a task, as PNG under `notes/`."""
-    from rowgraph.figures import bar_chart, curve_chart, read_curves
+    """The curves of both trainings and one chart of intervals a task, as PNG under `notes/`."""
+    from rowgraph.figures import interval_chart, curve_chart, read_curves
 
     figures = []
     for stage, title in (("bart_checkpoint", "BART fine-tuning"),
@@ -94,7 +94,7 @@ def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -
     primary = results.filter(pl.col("metric").is_in(PRIMARY))
     for (database, task), group in primary.group_by("database", "task", maintain_order=True):
         path = draft.notes / f"{database}_{task}.png"
-        bar_chart(group, f"{database} · {task}", path)
+        interval_chart(group, f"{database} · {task}", path)
         figures.append(path)
     return figures
 

@@ -1,0 +1,76 @@
+"""The report shows every measured row, and published figures only beside the same task."""
+
+import json
+
+import polars as pl
+import pytest
+
+from rowgraph.artifacts import Draft
+from rowgraph.downstream.reports import write_report
+from rowgraph.settings import PublishedFigure, ReportSettings
+
+
+def published(task):
+    return PublishedFigure(database="rel-x", task=task, regime="rolling", variant="theirs",
+                           metric="roc_auc", value=0.9, source="a paper")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    rows = [{"database": "rel-x", "task": "wins", "regime": regime, "variant": variant,
+             "metric": metric, "n_test": 40, "seeds": 3, "mean": mean, "std": 0.01,
+             "ci_low": mean and mean - 0.1, "ci_high": mean and mean + 0.1,
+             "higher_is_better": True, "source": "measured"}
+            for regime in ("frozen_db", "rolling")
+            for variant, mean in (("bart_head", 0.6), ("bart_gnn_finetuned", 0.7))
+            for metric, mean in (("precision", None), ("roc_auc", mean))]
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(metrics / "metrics.parquet")
+    for stage in ("bart_checkpoint", "sage_weights"):
+        (tmp_path / stage).mkdir()
+        points = [{"epoch": e, "train_loss": 1 / (e + 1)} for e in range(3)]
+        (tmp_path / stage / "curves.json").write_text(json.dumps(points))
+    return {"downstream_metrics__rel_x__wins": metrics,
+            "bart_checkpoint": tmp_path / "bart_checkpoint",
+            "sage_weights": tmp_path / "sage_weights"}
+
+
+@pytest.fixture
+def draft(tmp_path):
+    (tmp_path / "draft").mkdir()
+    return Draft(tmp_path / "draft")
+
+
+def test_primary_metrics_come_first_and_variants_in_the_papers_order(folders, draft):
+    write_report(folders, ReportSettings(), draft)
+    rows = pl.read_parquet(draft.folder / "results.parquet")
+    assert rows["metric"].to_list() == ["roc_auc"] * 4 + ["precision"] * 4
+    assert rows["variant"].to_list()[:4] == ["bart_gnn_finetuned"] * 2 + ["bart_head"] * 2
+
+
+def test_a_published_figure_stands_beside_its_task_with_its_source(folders, draft):
+    settings = ReportSettings(published=(published("wins"), published("another task")))
+    write_report(folders, settings, draft)
+    rows = pl.read_parquet(draft.folder / "results.parquet").filter(pl.col("source") != "measured")
+    assert rows.select("task", "variant", "mean", "source").rows() == [
+        ("wins", "theirs", 0.9, "a paper")]
+    assert "a paper" in (draft.folder / "report.md").read_text()
+
+
+def test_an_undefined_metric_is_called_so(folders, draft):
+    write_report(folders, ReportSettings(), draft)
+    assert "| bart_head | rolling | undefined |" in (draft.folder / "report.md").read_text()
+
+
+def test_the_summary_names_the_best_measured_variant_of_each_regime(folders, draft):
+    summary = write_report(folders, ReportSettings(published=(published("wins"),)), draft)
+    assert summary["best"] == {f"wins {regime}": "bart_gnn_finetuned roc_auc 0.7000"
+                               for regime in ("frozen_db", "rolling")}
+
+
+def test_the_page_holds_its_figures_and_escapes_its_title(folders, draft):
+    write_report(folders, ReportSettings(title="<b>mine</b>"), draft)
+    page = (draft.folder / "notes/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "<b>mine" not in page
