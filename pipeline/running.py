@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ def _failures(result: dg.ExecuteInProcessResult, names: dict[str, str]) -> list[
         error = event.step_failure_data.error
         while error.cause is not None:
             error = error.cause
-        message = error.message.strip().removeprefix(f"{error.cls_name}: ")
+        message = re.sub(rf"^[\w.]*{error.cls_name}: ", "", error.message.strip())
         if error.cls_name == "DagsterExecutionInterruptedError":
             message = "interrupted; the next run continues from its last checkpoint"
         found.append(Failure(names.get(event.step_key, event.step_key),

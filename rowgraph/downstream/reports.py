@@ -83,7 +83,7 @@ def _best(results: pl.DataFrame) -> dict[str, str]:
 
 def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -> list[Path]:
     """The curves of both trainings and one chart of intervals a task, as PNG under `notes/`."""
-    from rowgraph.figures import interval_chart, curve_chart, read_curves
+    from rowgraph.figures import curve_chart, interval_chart, read_curves
 
     figures = []
     for stage, title in (("bart_checkpoint", "BART fine-tuning"),
