@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rowgraph.artifacts import ArtifactError
-from rowgraph.profiles import SettingsError
+from rowgraph.profiles import SettingsError, profile_names
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -150,7 +150,8 @@ def ui(profile: ProfileOption = None,
     bin_folder = Path(sys.executable).parent
     environ = {**os.environ, "DAGSTER_HOME": str(config.parent),
                "ROWGRAPH_HOME": str(environment.home), "MLFLOW_DISABLE_TELEMETRY": "true",
-               "ROWGRAPH_PROFILE": profile or "demo",
+               "ROWGRAPH_PROFILE": str(Path(profile).resolve()) if _is_file(profile)
+               else environment.profile.name,
                "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
                  "-p", str(port)]]
@@ -161,6 +162,10 @@ def ui(profile: ProfileOption = None,
     typer.echo(f"Dagster  http://127.0.0.1:{port}\nMLflow   http://127.0.0.1:{mlflow_port}\n"
                "Ctrl-C stops both.")
     _serve(commands, environ, ROOT)
+
+
+def _is_file(profile: str | None) -> bool:
+    return profile is not None and profile not in profile_names() and Path(profile).is_file()
 
 
 def _serve(commands: list[list[Any]], environ: dict[str, str], folder: Path) -> None:
@@ -226,7 +231,7 @@ def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool 
         table = Table(title=f"{database} · {task} · {metric} · {measured[0]['n_test']} test rows, "
                       f"{max(r['seeds'] for r in measured)} seeds: mean ± std [95 % interval]",
                       title_justify="left", highlight=False)
-        table.add_column("variant")
+        table.add_column("variant", min_width=20)
         for regime in regimes:
             table.add_column(regime, no_wrap=True)
         for (variant, source), line in lines.items():
@@ -240,9 +245,15 @@ def _figure(row: dict[str, Any] | None) -> str:
         return ""
     if row["mean"] is None:
         return "undefined"
-    spread = "" if row["std"] is None else f" ± {row['std']:.3f}"
-    interval = "" if row["ci_low"] is None else f"  \\[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-    return f"{row['mean']:.3f}{spread}{interval}"
+    spread = "" if row["std"] is None else f" ±{_short(row['std'])}"
+    low, high = row["ci_low"], row["ci_high"]
+    interval = "" if low is None else f" \\[{_short(low)}, {_short(high)}]"
+    return f"{_short(row['mean'])}{spread}{interval}"
+
+
+def _short(value: float) -> str:
+    """Three decimals without a leading zero, so that two regimes fit eighty columns."""
+    return f"{value:.3f}".removeprefix("0") if value >= 0 else f"{value:.3f}"
 
 
 def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:

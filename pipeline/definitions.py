@@ -1,55 +1,10 @@
-"""The code location: assets of the profile, resources, jobs, schedule and sensor.
+"""The code location that `dagster dev` and `dg dev` load: the profile of ROWGRAPH_PROFILE.
 
 Importing this loads neither torch nor transformers, torch_geometric, mlflow or relbench: the UI,
 the command line and every sensor tick would pay seconds for each.
 """
 
-import dagster as dg
-
-from assets import build_assets
+from pipeline.assembly import build_definitions
 from pipeline.environment import Environment
-from pipeline.refresh import refresh_out_of_date
-from pipeline.schedules import jobs, retrain_weekly
-from resources.compute import ComputeResource
-from resources.databases import DatabasesResource
-from resources.progress import ProgressResource
-from resources.store import HandleIOManager, StoreResource
-from resources.tracking import TrackingResource
-
-# A step's process starts from a server that has these loaded: about two seconds, not ten.
-PRELOADED = ["torch", "torch_geometric", "transformers.models.bart.modeling_bart", "assets"]
-
-
-def build_definitions(environment: Environment, progress: object | None = None,
-                      tracked: bool = True) -> dg.Definitions:
-    """The definitions of a profile in a home.
-
-    Args:
-        progress: hears what is made; None is silent.
-        tracked: whether MLflow runs are logged.
-    """
-    home, profile = str(environment.home), environment.profile
-    executor = dg.multiprocess_executor.configured(
-        {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}})
-    return dg.Definitions(
-        assets=build_assets(profile),
-        jobs=jobs(profile),
-        schedules=[retrain_weekly(profile)],
-        sensors=[refresh_out_of_date(environment)],
-        executor=executor,
-        resources={
-            "io_manager": HandleIOManager(home=home, profile=profile.name),
-            "store": StoreResource(home=home, profile=profile.name),
-            "databases": DatabasesResource(
-                folder=str(environment.databases) if environment.databases else None,
-                hub=environment.hub),
-            "compute": ComputeResource(home=home, device=profile.compute.device,
-                                       threads=profile.compute.threads),
-            "tracking": TrackingResource(home=home, uri=environment.tracking_uri,
-                                         enabled=tracked),
-            "progress": progress or ProgressResource(),
-        },
-    )
-
 
 defs = build_definitions(Environment.read())

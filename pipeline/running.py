@@ -36,7 +36,7 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
     Returns:
         The failures, empty when all went well.
     """
-    from pipeline.definitions import build_definitions
+    from pipeline.assembly import build_definitions
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=dg.BetaWarning)

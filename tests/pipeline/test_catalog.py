@@ -5,7 +5,7 @@ import pytest
 
 from assets import build_assets
 from assets.catalog import catalog, code_versions
-from pipeline.definitions import build_definitions
+from pipeline.assembly import build_definitions
 from pipeline.environment import Environment
 from rowgraph.profiles import load_profile
 
