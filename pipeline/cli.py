@@ -216,6 +216,7 @@ def _result_rows(environment: Any) -> list[dict[str, Any]]:
 
 def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool = False) -> None:
     """A table a task: a line a variant, a column a regime."""
+    from rich import box
     from rich.table import Table
 
     from rowgraph.downstream.reports import PRIMARY
@@ -230,7 +231,7 @@ def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool 
         measured = [r for line in lines.values() for r in line.values() if r["n_test"]]
         table = Table(title=f"{database} · {task} · {metric} · {measured[0]['n_test']} test rows, "
                       f"{max(r['seeds'] for r in measured)} seeds: mean ± std [95 % interval]",
-                      title_justify="left", highlight=False)
+                      title_justify="left", highlight=False, box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("variant", min_width=20)
         for regime in regimes:
             table.add_column(regime, no_wrap=True)
