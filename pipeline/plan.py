@@ -41,8 +41,8 @@ def plan(environment: Environment) -> list[Planned]:
         waiting = [planned[up].node.name for up in node.inputs.values()
                    if planned[up].artifact is None]
         if waiting:
-            planned[key] = Planned(node, "run", _why_missing(store, node, None)
-                                   + f"; upstream runs: {_some(waiting)}")
+            reasons = [_why_missing(store, node, None), f"upstream runs: {_some(waiting)}"]
+            planned[key] = Planned(node, "run", "; ".join(filter(None, reasons)))
             continue
         inputs = {n: planned[up].artifact.data_version for n, up in node.inputs.items()}
         if node.stage == "source":
@@ -54,7 +54,8 @@ def plan(environment: Environment) -> list[Planned]:
             planned[key] = Planned(node, "run", f"damaged: {error}")
             continue
         if artifact is None:
-            planned[key] = Planned(node, "run", _why_missing(store, node, inputs, recipe))
+            why = _why_missing(store, node, inputs, recipe) or "missing"
+            planned[key] = Planned(node, "run", why)
             continue
         handle = read_handle(environment.home, environment.profile.name, key)
         known = handle is not None and handle.get("recipe") == recipe
@@ -106,16 +107,18 @@ def _fingerprint(environment: Environment, store: ArtifactStore, node: AssetNode
 
 def _why_missing(store: ArtifactStore, node: AssetNode, inputs: dict[str, str] | None,
                  recipe: str | None = None) -> str:
+    """The shortest way from a finished artifact to the wanted one; empty if only upstream moves."""
     if recipe and store.folder(node.key, recipe).with_name(recipe + ".draft").exists():
         return "interrupted; continues from its last checkpoint"
     others = store.others(node.key)
     if not others:
         return "missing"
     reasons = [_difference(node, manifest, inputs) for manifest in others]
-    return min(reasons, key=lambda r: r.count(",")) or "missing"
+    return min(reasons, key=len)
 
 
 def _difference(node: AssetNode, manifest: dict[str, Any], inputs: dict[str, str] | None) -> str:
+    """What separates a finished artifact from the wanted one."""
     parts = []
     if manifest["revision"] != node.revision:
         parts.append("code changed")
@@ -129,7 +132,7 @@ def _difference(node: AssetNode, manifest: dict[str, Any], inputs: dict[str, str
                  if inputs.get(k) != manifest["inputs"].get(k)]
         if moved:
             parts.append("upstream changed: " + _some(moved))
-    return "; ".join(parts) or ("made before" if inputs is None else "missing")
+    return "; ".join(parts)
 
 
 def _some(names: list[str], most: int = 3) -> str:

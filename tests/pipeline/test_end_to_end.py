@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from assets.catalog import catalog
+from pipeline.assembly import build_definitions
 from pipeline.plan import plan
 from pipeline.refresh import refresh
 from resources.tracking import TrackingResource
@@ -71,6 +72,22 @@ def test_dagsters_records_agree_with_the_store(finished):
             tags = event.asset_materialization.tags
             assert tags["dagster/data_version"] == planned.artifact.data_version
             assert event.asset_materialization.metadata["recipe"].value == planned.artifact.recipe
+
+
+def test_settings_from_the_launchpad_are_used_and_marked_as_out_of_step(world):
+    environment = world.environment()
+    job = build_definitions(environment, tracked=False).resolve_implicit_global_asset_job_def()
+    key = dg.AssetKey(["report"])
+    with environment.instance() as instance:
+        done = job.execute_in_process(
+            instance=instance, asset_selection=[key],
+            run_config={"ops": {"report": {"config": {"title": "By hand"}}}})
+        assert done.success
+        event = instance.get_latest_materialization_event(key)
+    recipe = event.asset_materialization.metadata["recipe"].value
+    folder = world.home / "artifacts/report" / recipe
+    assert (folder / "report.md").read_text().startswith("# By hand")
+    assert event.asset_materialization.tags["dagster/code_version"].startswith("launchpad-")
 
 
 def test_each_materialization_has_one_mlflow_run_and_both_link_to_each_other(finished):
