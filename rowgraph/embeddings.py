@@ -45,7 +45,7 @@ class Embeddings(Protocol):
 def write_embeddings(database: Database, checkpoint_folder: Path,
                      settings: NodeEmbeddingsSettings, draft: Draft, *, device: str, log: Log,
                      attributes: Mapping[str, list[str]] | None = None,
-                     shard: int = 50_000) -> dict[str, Any]:
+                     shard: int = 8_192) -> dict[str, Any]:
     """Encode every row of a database.
 
     Args:
