@@ -253,8 +253,8 @@ def _figure(row: dict[str, Any] | None) -> str:
 
 
 def _short(value: float) -> str:
-    """Three decimals without a leading zero, so that two regimes fit eighty columns."""
-    return f"{value:.3f}".removeprefix("0") if value >= 0 else f"{value:.3f}"
+    """Three digits and no leading zero, so that two regimes fit eighty columns."""
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:
