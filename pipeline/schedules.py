@@ -23,7 +23,7 @@ def jobs(profile: Profile) -> list:
 
 
 def forced(profile: Profile) -> dict:
-    """Run config that sets `force` on sources and trainings; without it a re-training with equal
+    """Run config that sets `force` on the two trainings; without it a re-training with equal
     settings and data would find its result finished and do nothing."""
     return {"ops": {"__".join(key): {"config": {"force": True}}
                     for key, node in catalog(profile).items() if node.stage in TRAINED}}

@@ -1,4 +1,4 @@
-"""The device that trains and encodes: chosen, locked, and its memory recorded."""
+"""The device that trains and encodes: chosen and locked."""
 
 import contextlib
 import fcntl
@@ -60,12 +60,4 @@ class ComputeResource(dg.ConfigurableResource):
             except BlockingIOError:
                 raise ComputeError(f"{device} is in use by another RowGraph process (it holds "
                                    f"{path}); wait for it or stop it, then run again") from None
-            if device.startswith("cuda"):
-                torch.cuda.reset_peak_memory_stats(device)
             yield device
-
-    def peak_device_mib(self, device: str) -> float:
-        """Most memory that tensors held on a CUDA device since `session` began, MiB; 0 on CPU."""
-        import torch
-
-        return torch.cuda.max_memory_allocated(device) / 2**20 if "cuda" in device else 0.0

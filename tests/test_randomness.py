@@ -10,6 +10,7 @@ from rowgraph.randomness import digest, generator, stable_seed, uniform_of_rows
 def test_a_digest_is_the_same_on_every_machine_and_day():
     assert digest("source", 1, {"b": 2, "a": [1.5, None, True]}) == (
         digest("source", 1, {"a": [1.5, None, True], "b": 2}))
+    assert digest("a") == "f53b3155b302982e196b7645b7b614b1"
 
 
 def test_different_purposes_draw_differently():

@@ -69,10 +69,6 @@ class Database:
         """Rows of a table, from the file's footer."""
         return pq.read_metadata(self.path(table)).num_rows
 
-    def scan(self, table: str) -> pl.LazyFrame:
-        """A lazy frame over a table, rows in file order."""
-        return pl.scan_parquet(self.path(table))
-
     def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """A table, or some of its columns, rows in file order."""
         return pl.read_parquet(self.path(table), columns=columns)

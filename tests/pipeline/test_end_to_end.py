@@ -119,11 +119,27 @@ def test_no_artifact_holds_a_pickle(finished):
 def test_the_sensor_asks_for_exactly_what_is_out_of_date(world):
     with world.environment().instance() as instance:
         assert isinstance(refresh(instance, world.environment()), dg.SkipReason)
-        request = refresh(instance, world.environment(SAGE_LR + "# changed\n"))
-    names = {"/".join(k.path) for k in request.asset_selection}
-    assert set(AFTER_SAGE) <= names
-    reusable = names - set(AFTER_SAGE)  # recorded under the changed profile's name, not made
-    assert not reusable & {n for n in world.due(SAGE_LR)}
+        world.profile.write_text(f"{world.profile.read_text()}report: {{title: edited}}\n")
+        request = refresh(instance, world.environment())
+        assert [k.path for k in request.asset_selection] == [["report"]]
+
+
+def test_the_sensor_stops_after_a_failure_until_something_changes(world):
+    world.profile.write_text(f"{world.profile.read_text()}report: {{title: edited}}\n")
+    with world.environment().instance() as instance:
+        request = refresh(instance, world.environment())
+        run = instance.create_run_for_job(nothing, tags=request.tags)
+        instance.report_run_failed(run)
+        again = refresh(instance, world.environment())
+        assert isinstance(again, dg.SkipReason)
+        assert run.run_id in again.skip_message
+        world.profile.write_text(world.profile.read_text().replace("edited", "edited anew"))
+        assert isinstance(refresh(instance, world.environment()), dg.RunRequest)
+
+
+@dg.job
+def nothing():
+    """A job without steps."""
 
 
 def test_a_damaged_artifact_is_planned_and_made_again(world):
