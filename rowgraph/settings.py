@@ -94,6 +94,7 @@ class BartCheckpointSettings(Section):
     heads: int = Field(4, gt=0)
     ffn_dim: int = Field(512, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
+    initial_std: float | None = Field(None, gt=0)  # null = by width: docs/decisions/collapse.md
     # Both:
     max_tokens: int = Field(1024, ge=8)
     mask_table: float = Field(0.30, ge=0, le=1)
@@ -104,6 +105,7 @@ class BartCheckpointSettings(Section):
     learning_rate: float = Field(3e-5, gt=0)  # docs/decisions/fine-tuning.md
     warmup_fraction: float = Field(0.06, ge=0, lt=1)  # docs/decisions/fine-tuning.md
     weight_decay: float = Field(0.01, ge=0)  # docs/decisions/fine-tuning.md
+    precision: Literal["fp32", "bf16"] = "bf16"  # bf16 = autocast where supported, else fp32
     decoder_word_drop: float = Field(0.0, ge=0, lt=1)  # docs/decisions/collapse.md
     bag_of_tokens_weight: float = Field(0.0, ge=0)  # docs/decisions/collapse.md
     min_spread: float = Field(0.05, ge=0)  # docs/decisions/collapse.md
@@ -225,6 +227,7 @@ class ComputeSettings(Section):
 
     device: str = neutral("auto")
     threads: int | None = neutral(None)
+    processes: int = neutral(1)  # of fine-tuning, by torchrun: one a GPU, or a share of the cores
 
 
 STAGES: dict[str, type[Section]] = {

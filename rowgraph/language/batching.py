@@ -25,6 +25,7 @@ from rowgraph.rows.linearization import MARKERS
 from rowgraph.settings import BartCheckpointSettings
 
 IGNORED = -100  # label of a padded position, left out of the loss
+GHOST = -1  # a row without targets, for a process that has none left in a step
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ class MaskedRows(Dataset):
         self.epoch = epoch
         rows, settings = self.rows, self.settings
         odds = (settings.mask_table, settings.mask_attribute, settings.mask_value)
-        masked = draw_masks(rows.units, rows.keys, odds, *self._purpose())
+        self.masked = draw_masks(rows.units, rows.keys, odds, *self._purpose())
         self.inputs, self.input_offsets = apply_masks(
-            rows.ids, rows.offsets, rows.units, masked, self.mask_token)
+            rows.ids, rows.offsets, rows.units, self.masked, self.mask_token)
 
     def _purpose(self) -> tuple[object, ...]:
         when = (self.epoch,) if self.split == "train" else ()
@@ -127,12 +128,16 @@ class MaskedRows(Dataset):
     def collate(self, places: Sequence[int]) -> dict[str, torch.Tensor]:
         """A padded batch.
 
+        Args:
+            places: of rows, or `GHOST`, which has the last row's inputs and no targets.
+
         Returns:
             `input_ids` and `attention_mask` int64 [B, S]; `decoder_input_ids` int64 [B, L], the
             targets shifted right, some of them dropped; `labels` int64 [B, L] with `IGNORED`
             where padded; `value_tokens` bool [B, L], targets that belong to cell values.
         """
-        rows, B = self.rows, len(places)
+        rows, B, ghosts = self.rows, len(places), [p == GHOST for p in places]
+        places = [p % len(rows) for p in places]
         S = max(int(self.input_offsets[p + 1] - self.input_offsets[p]) for p in places)
         L = max(int(rows.offsets[p + 1] - rows.offsets[p]) for p in places)
         inputs_BS = np.full((B, S), self.pad_token, dtype=np.int64)
@@ -148,6 +153,7 @@ class MaskedRows(Dataset):
         decoder_BL = np.where(labels_BL == IGNORED, self.pad_token, labels_BL)
         decoder_BL[:, 1:] = self._dropped(decoder_BL, places)[:, :-1]
         decoder_BL[:, 0] = self.start_token
+        labels_BL[ghosts] = IGNORED
         return {"input_ids": torch.from_numpy(inputs_BS),
                 "attention_mask": torch.from_numpy(visible_BS),
                 "decoder_input_ids": torch.from_numpy(decoder_BL),
@@ -178,29 +184,46 @@ def _value_tokens(rows: TokenizedRows) -> np.ndarray:
 class StepBatches(Sampler):
     """Batches for the device, `effective_batch` rows an optimizer step, in the order of an epoch.
 
+    Several processes share each step: they get rows of nearly the same lengths, and as many
+    batches each, if need be one that holds only `GHOST`.
+
     Args:
         lengths: int [N], tokens of each row.
-        effective_batch: rows of a step. device_batch: the most rows at a time.
+        effective_batch: rows of a step. device_batch: the most rows at a time in one process.
         seed: of the order; None keeps the rows as they are (validation, test).
+        process, processes: whose batches, of how many.
+
+    Raises:
+        ValueError: the rows of a step cannot be shared evenly among the processes.
     """
 
     def __init__(self, lengths: np.ndarray, effective_batch: int, device_batch: int,
-                 seed: int | None):
+                 seed: int | None, process: int = 0, processes: int = 1):
+        if effective_batch % processes:
+            raise ValueError(f"bart_checkpoint.effective_batch {effective_batch} cannot be shared "
+                             f"among {processes} processes; choose compute.processes that divides "
+                             "it")
         self.lengths, self.effective_batch, self.seed = lengths, effective_batch, seed
-        self.device_batch = largest_divisor(effective_batch, device_batch)
+        self.process, self.processes = process, processes
+        self.device_batch = largest_divisor(effective_batch // processes, device_batch)
         self.epoch = 0
 
     @property
+    def together(self) -> int:
+        """Rows that all processes work on at the same time."""
+        return self.device_batch * self.processes
+
+    @property
     def accumulation(self) -> int:
-        """Device batches of a full step."""
-        return self.effective_batch // self.device_batch
+        """Device batches of a full step in each process."""
+        return self.effective_batch // self.together
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.device_batch)
+        return -(-len(self.lengths) // self.together)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.arange(len(self.lengths))
@@ -209,8 +232,9 @@ class StepBatches(Sampler):
         for first in range(0, len(order), self.effective_batch):
             step = order[first:first + self.effective_batch]
             step = step[np.argsort(-self.lengths[step], kind="stable")]
-            for piece in range(0, len(step), self.device_batch):
-                yield step[piece:piece + self.device_batch].tolist()
+            for piece in range(0, len(step), self.together):
+                mine = step[piece:piece + self.together][self.process::self.processes]
+                yield mine.tolist() or [GHOST]
 
 
 def largest_divisor(number: int, at_most: int) -> int:

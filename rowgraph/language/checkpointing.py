@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 import torch
+from accelerate.utils import reduce, wait_for_everyone
 from transformers import BartForConditionalGeneration, TrainerCallback
 
 from rowgraph.artifacts import write_json
@@ -78,9 +79,10 @@ class Checkpointing(TrainerCallback):
         self.loss = 0.0
 
     def on_step_end(self, args, state, control, **kwargs):
-        _check("training", state.global_step, float(self.loss))
-        self.curve.append([state.global_step, float(self.loss), self.learning_rate, None])
-        if state.global_step % self.log_steps == 0:
+        loss = float(reduce(self.loss, "sum"))
+        _check("training", state.global_step, loss)
+        self.curve.append([state.global_step, loss, self.learning_rate, None])
+        if state.global_step % self.log_steps == 0 and state.is_world_process_zero:
             recent = [row[1] for row in self.curve[-self.log_steps:]]
             self.log(state.global_step, {"train_loss": sum(recent) / len(recent),
                                          "learning_rate": self.learning_rate})
@@ -98,6 +100,8 @@ class Checkpointing(TrainerCallback):
         step, loss = state.global_step, metrics["eval_loss"]
         _check("validation", step, loss)
         self.curve[-1][3] = loss
+        if not state.is_world_process_zero:
+            return
         self.log(step, {"validation_loss": loss})
         if loss < self.best["loss"]:
             old, self.best = self.best_folder, {"step": step, "loss": loss}
@@ -107,10 +111,13 @@ class Checkpointing(TrainerCallback):
             shutil.rmtree(old, ignore_errors=True)
 
     def on_save(self, args, state, control, **kwargs):
+        self.saved_at = state.global_step
+        wait_for_everyone()  # has saved its generators
+        if not state.is_world_process_zero:
+            return
         checkpoint = self.folder / f"checkpoint-{state.global_step}"
         (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads
         write_json(checkpoint / "finished.json", {"step": state.global_step, "curve": self.curve})
-        self.saved_at = state.global_step
         for other in self.folder.glob("checkpoint-*"):
             if other != checkpoint:
                 shutil.rmtree(other)

@@ -6,7 +6,8 @@ on a CPU, ends with the same bytes as one that was never interrupted: the order 
 and dropped words are hashes of seed, epoch and row, and the state of the generator behind dropout
 is saved with the weights.
 
-Where the paper is silent (learning rate, warm-up, weight decay, which checkpoint is kept) see
+Under `torchrun` every process trains on its part of each step and process 0 alone writes
+(`rowgraph.language.processes` starts them). Where the paper is silent (learning rate, warm-up, weight decay, which checkpoint is kept) see
 docs/decisions/fine-tuning.md; for the two measures against collapse, docs/decisions/collapse.md.
 """
 
@@ -14,15 +15,16 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import torch
-from torch.nn.functional import cross_entropy, log_softmax
+from accelerate.utils import reduce
 from torch.utils.data import DataLoader
 from transformers import (
     BartForConditionalGeneration,
@@ -33,10 +35,11 @@ from transformers import (
 )
 
 from rowgraph.artifacts import Draft, write_json
-from rowgraph.language.batching import IGNORED, MaskedRows, StepBatches, tokenize_rows
+from rowgraph.language.batching import MaskedRows, StepBatches, tokenize_rows
 from rowgraph.language.checkpointing import Checkpointing, finished_checkpoint
-from rowgraph.language.encoding import Log, RowEncoder, mean_pool
+from rowgraph.language.encoding import Log, RowEncoder
 from rowgraph.language.health import Health, measure_health, refuse_collapse
+from rowgraph.language.reconstruction import measure_reconstruction, sum_of_losses, summed_loss
 from rowgraph.language.vocabulary import (
     build_model,
     load_pretrained,
@@ -50,7 +53,7 @@ from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
 
 
 def fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Draft, *,
-              device: str, log: Log, precision: str = "fp32") -> dict[str, Any]:
+              device: str, log: Log) -> dict[str, Any]:
     """Train the row language model and keep its best epoch by validation loss.
 
     Writes `checkpoint/` (`save_pretrained`, model and tokenizer), `curves.parquet` (step, train
@@ -59,12 +62,12 @@ def fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Dra
     Args:
         corpus_parquet: written by `write_corpus`.
         draft: where to write; `draft.state` holds what an interrupted training continues from.
-        device: `cpu`, `cuda` or `cuda:0`.
+        device: `cpu`, `cuda` or `cuda:0`; under `torchrun` each process takes its own GPU.
         log: progress, by optimizer step.
-        precision: `fp32`, or `bf16` for autocast.
 
     Returns:
-        A summary: losses (nats a token), tokens seen, truncation rates, health.
+        A summary: losses (nats a token), test reconstruction, tokens seen, truncation rates,
+        health; empty in every process but the first.
 
     Raises:
         ValueError: a split of the corpus is empty, the device cannot be used, or the loss is not
@@ -73,11 +76,11 @@ def fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Dra
         CollapseError: the embeddings of test rows do not tell rows apart; nothing is written.
     """
     with quiet():
-        return _fine_tune(corpus_parquet, settings, draft, device, log, precision)
+        return _fine_tune(corpus_parquet, settings, draft, device, log)
 
 
 def _fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Draft, device: str,
-               log: Log, precision: str) -> dict[str, Any]:
+               log: Log) -> dict[str, Any]:
     corpus = pl.read_parquet(corpus_parquet)
     for split in SPLITS:
         if not corpus.filter(split=split).height:
@@ -96,15 +99,19 @@ def _fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Dr
                             start_token=model.config.decoder_start_token_id) for s in SPLITS}
 
     with seeded("bart_checkpoint", "training", settings.seed), _other_generators_kept():
-        trainer = _trainer(model, masked, settings, draft, device, precision, log)
-        torch.manual_seed(stable_seed("bart_checkpoint", "dropout", settings.seed))
+        trainer = _trainer(model, masked, settings, draft, device, log)
+        place = trainer.args.process_index
+        torch.manual_seed(stable_seed("bart_checkpoint", "dropout", settings.seed,
+                                      *((place,) if place else ())))
         trainer.train(resume_from_checkpoint=finished_checkpoint(draft.state))
+    if not trainer.is_world_process_zero():
+        return {}
     best = BartForConditionalGeneration.from_pretrained(
-        trainer.saved.best_folder, local_files_only=True, use_safetensors=True).to(device)
-
-    health = _health(best, tokenizer, corpus.filter(split="test"), settings, device)
+        trainer.saved.best_folder, local_files_only=True, use_safetensors=True)
+    best.to(trainer.args.device)
+    health = _health(best, tokenizer, corpus.filter(split="test"), settings)
     refuse_collapse(health, settings)
-    test_loss = reconstruction_loss(best, masked["test"], settings.device_batch)
+    test = measure_reconstruction(best, masked["test"], settings.device_batch)
     best.save_pretrained(draft.path("checkpoint"))
     tokenizer.save_pretrained(draft.path("checkpoint"))
     trainer.saved.curves().write_parquet(draft.path("curves.parquet"))
@@ -113,8 +120,10 @@ def _fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Dr
         "steps": trainer.state.global_step,
         "best_step": trainer.saved.best["step"],
         "validation_loss": trainer.saved.best["loss"],
-        "test_loss": test_loss,
+        "test_loss": test.loss,
+        "test_accuracy": {k: v for k, v in test.as_dict().items() if k != "loss"},
         "tokens_seen": settings.epochs * len(rows["train"].ids),
+        "precision": "bf16" if trainer.args.bf16 else "fp32",
         "parameters": best.num_parameters(),
         "vocabulary": len(tokenizer),
         "truncation_rate": rows["train"].truncation_rate(),
@@ -139,79 +148,48 @@ class ReconstructionTrainer(Trainer):
                           generator=torch.Generator())
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Cross-entropy of the targets, plus the bag-of-tokens loss, a step's mean token."""
-        total = sum_of_losses(model, inputs, self.settings.bag_of_tokens_weight)
-        loss = total["reconstruction"] + total["bag"]
-        self.saved.add(total["reconstruction"].detach() / num_items_in_batch)
-        return loss / num_items_in_batch
+        """Cross-entropy of the targets, plus the bag-of-tokens loss, a step's mean token.
+
+        The targets are counted over all processes, and gradients are averaged over them, hence
+        the factor.
+        """
+        losses, _ = sum_of_losses(model, inputs, self.settings.bag_of_tokens_weight)
+        self.saved.add(losses["reconstruction"].detach() / num_items_in_batch)
+        loss = losses["reconstruction"] + losses["bag"]
+        return loss * self.args.world_size / num_items_in_batch
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Reconstruction loss of the validation rows, whose masks never change."""
-        loss = reconstruction_loss(self.model, self.masked["validation"],
-                                   self.args.per_device_train_batch_size)
-        metrics = {"eval_loss": loss}
+        total = summed_loss(self.model, self.masked["validation"],
+                            self.args.per_device_train_batch_size, self.args.process_index,
+                            self.args.world_size)
+        metrics = {"eval_loss": float(reduce(total, "sum"))
+                   / len(self.masked["validation"].rows.ids)}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control,
                                                          metrics)
         return metrics
 
 
-def sum_of_losses(model, inputs: dict[str, torch.Tensor],
-                  bag_weight: float) -> dict[str, torch.Tensor]:
-    """Losses summed over target tokens (divide by their number for a mean).
-
-    `bag` asks the mean-pooled encoder state for the row's cell values: the cross-entropy between
-    their distinct tokens, equally likely, and the softmax of the pooled state against the token
-    embeddings (so it adds no weights), counted once for each target token of the row.
-    """
-    outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                    decoder_input_ids=inputs["decoder_input_ids"], use_cache=False)
-    labels_BL = inputs["labels"]
-    losses = {"reconstruction": cross_entropy(
-        outputs.logits.flatten(0, 1).float(), labels_BL.flatten(), ignore_index=IGNORED,
-        reduction="sum"), "bag": torch.zeros((), device=labels_BL.device)}
-    if bag_weight > 0:
-        pooled_BD = mean_pool(outputs.encoder_last_hidden_state, inputs["attention_mask"].bool())
-        log_odds_BV = log_softmax(model.get_output_embeddings()(pooled_BD).float(), dim=-1)
-        bag_BV = torch.zeros_like(log_odds_BV)
-        bag_BV.scatter_reduce_(1, labels_BL.clamp(min=0), inputs["value_tokens"].float(), "amax")
-        bag_B = -(bag_BV * log_odds_BV).sum(1) / bag_BV.sum(1).clamp(min=1)
-        losses["bag"] = bag_weight * (bag_B * (labels_BL != IGNORED).sum(1)).sum()
-    return losses
-
-
-@torch.no_grad()
-def reconstruction_loss(model: BartForConditionalGeneration, rows: MaskedRows,
-                        device_batch: int) -> float:
-    """Mean cross-entropy of every token of the rows, nats."""
-    training = model.training
-    model.eval()
-    lengths = np.diff(rows.rows.offsets)
-    total, tokens = 0.0, 0
-    for places in StepBatches(lengths, 64 * device_batch, device_batch, seed=None):
-        batch = {k: v.to(model.device) for k, v in rows.collate(places).items()}
-        total += float(sum_of_losses(model, batch, 0.0)["reconstruction"])
-        tokens += int(lengths[places].sum())
-    model.train(training)
-    return total / tokens
-
-
 def _trainer(model: BartForConditionalGeneration, masked: dict[str, MaskedRows],
-             settings: BartCheckpointSettings, draft: Draft, device: str, precision: str,
+             settings: BartCheckpointSettings, draft: Draft, device: str,
              log: Log) -> ReconstructionTrainer:
     lengths = np.diff(masked["train"].rows.offsets)
-    batches = StepBatches(lengths, settings.effective_batch, settings.device_batch, settings.seed)
     steps_an_epoch = math.ceil(len(lengths) / settings.effective_batch)
     arguments = TrainingArguments(
-        output_dir=str(draft.state), use_cpu=_is_cpu(device), bf16=precision == "bf16",
-        num_train_epochs=settings.epochs, per_device_train_batch_size=batches.device_batch,
-        gradient_accumulation_steps=batches.accumulation, learning_rate=settings.learning_rate,
+        output_dir=str(draft.state), use_cpu=_is_cpu(device),
+        bf16=usable_precision(settings.precision, device) == "bf16",
+        num_train_epochs=settings.epochs, learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, lr_scheduler_type="cosine", optim="adamw_torch",
         warmup_steps=round(settings.warmup_fraction * settings.epochs * steps_an_epoch),
         seed=stable_seed("bart_checkpoint", "trainer", settings.seed) % 2**31,
         eval_strategy="epoch", save_strategy="no", logging_strategy="no", report_to="none",
         disable_tqdm=True, dataloader_num_workers=0, remove_unused_columns=False,
-        logging_nan_inf_filter=False)
+        logging_nan_inf_filter=False, ddp_find_unused_parameters=False)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one device: no DataParallel over the others
+    batches = StepBatches(lengths, settings.effective_batch, settings.device_batch, settings.seed,
+                          process=arguments.process_index, processes=arguments.world_size)
+    arguments.per_device_train_batch_size = batches.device_batch
+    arguments.gradient_accumulation_steps = batches.accumulation
     saved = Checkpointing(draft.state, masked["train"], batches, model,
                           save_steps=settings.save_steps, steps_an_epoch=steps_an_epoch,
                           epochs=settings.epochs, log=log)
@@ -220,6 +198,25 @@ def _trainer(model: BartForConditionalGeneration, masked: dict[str, MaskedRows],
                                     settings=settings, batches=batches)
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def usable_precision(wanted: Literal["fp32", "bf16"], device: str) -> Literal["fp32", "bf16"]:
+    """The precision that the device can compute in: `bf16` only where it is wanted and native.
+
+    A processor or GPU without native bfloat16 emulates it, slower than fp32; there a warning is
+    given and fp32 is used. The summary of what was made says which.
+    """
+    if wanted == "fp32":
+        return "fp32"
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities()
+        native = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if native:
+        return "bf16"
+    warnings.warn(f"device '{device}' has no native bfloat16; computing in fp32", stacklevel=2)
+    return "fp32"
 
 
 def _is_cpu(device: str) -> bool:
@@ -246,10 +243,10 @@ def _other_generators_kept() -> Iterator[None]:
 
 
 def _health(model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
-            test: pl.DataFrame, settings: BartCheckpointSettings, device: str) -> Health:
+            test: pl.DataFrame, settings: BartCheckpointSettings) -> Health:
     """Health of unmasked test rows, at most `health_rows` of them."""
     order = generator("health", settings.seed).permutation(test.height)
     test = test[np.sort(order[:settings.health_rows])]
-    encoder = RowEncoder(model, tokenizer, NodeEmbeddingsSettings(), device)
+    encoder = RowEncoder(model, tokenizer, NodeEmbeddingsSettings(), str(model.device))
     vectors = encoder.encode_distinct(test["text"].to_list())
     return measure_health(vectors, (test["database"] + "." + test["table"]).to_list())

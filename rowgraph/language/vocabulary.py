@@ -93,7 +93,7 @@ def build_model(settings: BartCheckpointSettings,
         encoder_ffn_dim=settings.ffn_dim, decoder_ffn_dim=settings.ffn_dim,
         dropout=settings.dropout, attention_dropout=0.0,
         max_position_embeddings=settings.max_tokens,
-        init_std=0.02 * math.sqrt(1024 / settings.d_model),
+        init_std=settings.initial_std or 0.02 * math.sqrt(1024 / settings.d_model),
         bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.eos_token_id,
         forced_eos_token_id=None)

@@ -18,7 +18,7 @@ TINY = BartCheckpointSettings(
     checkpoint=None, vocabulary=400, d_model=16, encoder_layers=1, decoder_layers=1, heads=2,
     ffn_dim=32, max_tokens=48, epochs=2, effective_batch=8, device_batch=4, learning_rate=3e-3,
     decoder_word_drop=0.2, bag_of_tokens_weight=0.5, min_spread=0.0, min_effective_rank=1.0,
-    health_rows=16, save_steps=2)
+    health_rows=16, save_steps=2, precision="fp32")
 
 
 @pytest.fixture(autouse=True, scope="session")

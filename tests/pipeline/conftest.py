@@ -88,7 +88,8 @@ sampled_rows: {rows: 200}
 bart_checkpoint:
   {checkpoint: null, vocabulary: 400, d_model: 16, encoder_layers: 1, decoder_layers: 1, heads: 2,
    ffn_dim: 32, max_tokens: 48, epochs: 1, effective_batch: 32, device_batch: 32,
-   learning_rate: 0.001, min_spread: 0.0, min_effective_rank: 1.0, health_rows: 40}
+   learning_rate: 0.001, min_spread: 0.0, min_effective_rank: 1.0, health_rows: 40,
+   precision: fp32}
 sage_weights:
   {hidden: 16, batch: 64, epochs: 2, fan_out: [4, 2], learning_rate: 0.01}
 downstream_metrics:
