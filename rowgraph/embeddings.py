@@ -1,24 +1,24 @@
 """Row vectors on disk, memory-mapped, one file for each table; and their random twin.
 
-`<table>.npy` holds vector i of row i. Writing goes table by table in shards of distinct texts that
-an interrupted run does not repeat; reading maps the files, so a store larger than memory is used
+`<table>.npy` holds vector i of row i. Writing goes table by table in shards of rows that an
+interrupted run does not repeat; reading maps the files, so a store larger than memory is used
 like any other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import torch
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
-from rowgraph.language.encoding import Log, RowEncoder, distinct_texts
+from rowgraph.language.encoding import Log, RowEncoder
 from rowgraph.randomness import stable_seed
 from rowgraph.rows.linearization import linearize_frame
 from rowgraph.settings import NodeEmbeddingsSettings
@@ -45,8 +45,11 @@ class Embeddings(Protocol):
 def write_embeddings(database: Database, checkpoint_folder: Path,
                      settings: NodeEmbeddingsSettings, draft: Draft, *, device: str, log: Log,
                      attributes: Mapping[str, list[str]] | None = None,
-                     shard: int = 8_192) -> dict[str, Any]:
+                     shard: int = 16_384) -> dict[str, Any]:
     """Encode every row of a database.
+
+    A table is read, linearized and encoded in shards of rows, so memory does not grow with it but
+    for 24 bytes a row, which remember where each text stands first.
 
     Args:
         database: whose rows.
@@ -57,10 +60,11 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
         log: called after each shard with the number of distinct texts encoded so far.
         attributes: the columns that make a row's text, by table; as the corpus was linearized.
             None means all but the keys.
-        shard: distinct texts between two savings.
+        shard: rows between two savings.
 
     Returns:
-        A summary: `dim`, `dtype`, and by table its rows and distinct texts.
+        A summary: `dim`, `dtype`, and by table its rows, distinct texts and the share of rows whose
+        text was cut at the model's `max_tokens`.
 
     Raises:
         EmbeddingError: a vector is not finite in the chosen dtype.
@@ -69,62 +73,91 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
     tables, done = {}, 0
     for table in database.tables:
         columns = database.attributes(table) if attributes is None else attributes[table]
-        texts = linearize_frame(table, database.read(table, columns or None), columns)
-        distinct, code = distinct_texts(texts.to_arrow())
-        target = draft.path(f"{table}.npy")
+        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
         if not target.exists():
-            path = _encode_distinct(table, distinct, encoder, draft, shard, log, done)
-            _give_to_rows(path, code, target)
-        done += len(distinct)
-        tables[table] = {"rows": len(code), "distinct": len(distinct)}
+            _encode_table(database, table, columns, encoder, draft, target, shard, log, done)
+        tables[table] = json.loads(facts.read_text())["table"]
+        done += tables[table]["distinct"]
     np.save(draft.path("range.npy"), _past_range(database, draft.folder), allow_pickle=False)
     facts = {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
-             "tables": tables}
+             "precision": encoder.precision, "tables": tables}
     write_json(draft.path("store.json"), facts)
     return facts
 
 
-def _encode_distinct(table: str, distinct: pa.Array, encoder: RowEncoder, draft: Draft, shard: int,
-                     log: Log, done: int) -> Path:
-    """Vectors of a table's distinct texts in the state folder; continues where it stopped."""
-    path, progress = draft.state / f"{table}.npy", draft.state / f"{table}.json"
-    shape = (len(distinct), encoder.dim)
-    first = json.loads(progress.read_text())["done"] if progress.exists() else 0
+def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
+                  draft: Draft, target: Path, shard: int, log: Log, before: int) -> None:
+    """Vectors of a table's rows in the state folder, published at the end; continues where it
+    stopped. The texts that are new in a shard are encoded, then earlier ones are looked up."""
+    first_N = first_rows(_texts(database, table, columns, shard))
+    distinct_N = first_N == np.arange(len(first_N))
+    path, cut = draft.state / f"{table}.npy", draft.state / f"{table}.cut.npy"
+    progress = draft.state / f"{table}.json"
     if not progress.exists():
-        np.lib.format.open_memmap(path, "w+", encoder.settings.dtype, shape).flush()
-    while first < len(distinct):
-        part = distinct.slice(first, shard).to_pylist()
-        vectors = encoder.encode_distinct(part)
-        with np.errstate(over="ignore"):
-            vectors = vectors.astype(encoder.settings.dtype)
-        if not np.isfinite(vectors).all():
-            bad = part[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
-            raise EmbeddingError(
-                f"{table}: the vector of {bad[:120]!r} is not finite in {encoder.settings.dtype}; "
-                "set node_embeddings.dtype to float32, or train the checkpoint again with a lower "
-                "bart_checkpoint.learning_rate")
-        memory = np.lib.format.open_memmap(path, "r+")
-        memory[first:first + len(part)] = vectors
+        np.lib.format.open_memmap(path, "w+", encoder.settings.dtype,
+                                  (len(first_N), encoder.dim)).flush()
+        np.lib.format.open_memmap(cut, "w+", bool, (len(first_N),)).flush()
+        write_json(progress, {"rows": 0})
+    start = json.loads(progress.read_text())["rows"]
+    for first, texts in _texts(database, table, columns, shard, start):
+        memory, cut_N = (np.lib.format.open_memmap(p, "r+") for p in (path, cut))
+        rows = np.arange(first, first + len(texts))
+        new = rows[distinct_N[rows]]
+        encoded = encoder.encode_distinct(texts.gather(new - first).to_list())
+        memory[new] = _finite(encoded.vectors, encoder.settings.dtype, table, new)
+        cut_N[new] = encoded.truncated
+        cut_N.flush()
+        again = rows[~distinct_N[rows]]
+        memory[again] = memory[first_N[again]]
         memory.flush()
-        first += len(part)
-        write_json(progress, {"done": first})
-        log(done + first, {"encoded_texts": done + first})
-    return path
+        write_json(progress, {"rows": int(rows[-1]) + 1})
+        encoded_texts = before + int(distinct_N[:rows[-1] + 1].sum())
+        log(encoded_texts, {"encoded_texts": encoded_texts})
+    cut_N = np.load(cut, mmap_mode="r", allow_pickle=False)
+    share = float(cut_N[first_N].mean()) if len(first_N) else 0.0
+    write_json(progress, {"table": {"rows": len(first_N), "distinct": int(distinct_N.sum()),
+                                    "truncated": round(share, 6)}})
+    path.rename(target)
 
 
-def _give_to_rows(path: Path, code: np.ndarray, target: Path, chunk: int = 65_536) -> None:
-    """Give each row of a table the vector of its text; the texts' own file goes."""
-    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    if len(vectors) == len(code):  # every text is distinct, hence in the order of the rows
-        path.rename(target)
-        return
-    part = path.with_name(path.name + ".part")
-    memory = np.lib.format.open_memmap(part, "w+", vectors.dtype, (len(code), vectors.shape[1]))
-    for first in range(0, len(code), chunk):
-        memory[first:first + chunk] = vectors[code[first:first + chunk]]
-    memory.flush()
-    part.rename(target)
-    path.unlink()
+def _texts(database: Database, table: str, columns: list[str], shard: int,
+           start: int = 0) -> Iterator[tuple[int, pl.Series]]:
+    """Linearized rows of a table from row `start` on, in shards: first row and texts."""
+    for first, frame in database.read_chunks(table, columns or None, shard):
+        if first + frame.height > start:
+            skip = max(0, start - first)
+            yield first + skip, linearize_frame(table, frame[skip:], columns)
+
+
+def first_rows(shards: Iterable[tuple[int, pl.Series]]) -> np.ndarray:
+    """int64 [N]: for each text the place at which an equal one stands first.
+
+    Texts are told apart by two 64-bit hashes: with ten million of them the odds that two different
+    ones share both are below 1 in 10^24.
+    """
+    hashes = [pl.DataFrame({"a": texts.hash(1), "b": texts.hash(2)})
+              for _, texts in shards]
+    if not hashes:
+        return np.zeros(0, dtype=np.int64)
+    place = pl.concat(hashes).with_row_index("place")
+    return place.select(pl.col("place").min().over("a", "b").cast(pl.Int64))["place"].to_numpy()
+
+
+def _finite(vectors: np.ndarray, dtype: str, table: str, rows: np.ndarray) -> np.ndarray:
+    """The vectors in the chosen dtype.
+
+    Raises:
+        EmbeddingError: one is not finite there.
+    """
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(dtype)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(bad):
+        raise EmbeddingError(
+            f"{table}: the vector of row {rows[bad[0]]} is not finite in {dtype}; set "
+            "node_embeddings.dtype to float32, or train the checkpoint again with a lower "
+            "bart_checkpoint.learning_rate")
+    return vectors
 
 
 def _past_range(database: Database, folder: Path, chunk: int = 65_536) -> np.ndarray:

@@ -8,12 +8,20 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rowgraph import embeddings
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
-from rowgraph.embeddings import EmbeddingError, EmbeddingStore, RandomTwin, write_embeddings
-from rowgraph.language.encoding import RowEncoder, encode
+from rowgraph.embeddings import (
+    EmbeddingError,
+    EmbeddingStore,
+    RandomTwin,
+    first_rows,
+    write_embeddings,
+)
+from rowgraph.language.encoding import Encoded, RowEncoder, encode
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
 from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
@@ -105,8 +113,36 @@ def test_rows_come_in_the_order_asked_for_as_float32(written):
 
 def test_the_summary_counts_rows_and_distinct_texts(written):
     assert written[1]["tables"] == {
-        "drivers": {"rows": 9, "distinct": 9}, "results": {"rows": 50, "distinct": 5},
-        "empty": {"rows": 0, "distinct": 0}, "links": {"rows": 3, "distinct": 1}}
+        "drivers": {"rows": 9, "distinct": 9, "truncated": 0.0},
+        "results": {"rows": 50, "distinct": 5, "truncated": 0.0},
+        "empty": {"rows": 0, "distinct": 0, "truncated": 0.0},
+        "links": {"rows": 3, "distinct": 1, "truncated": 0.0}}
+
+
+def test_rows_too_wide_for_the_model_are_counted_with_their_repeats(checkpoint, tmp_path):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "manifest.yaml").write_text(yaml.safe_dump({
+        "name": "rel-tiny", "val_timestamp": "2020-01-01", "test_timestamp": "2021-01-01",
+        "tables": {"notes": {}}}))
+    pl.DataFrame({"text": ["x" * 200, "short", "x" * 200, "y"]}).write_parquet(
+        tmp_path / "db/notes.parquet")
+    summary = write(Database.open(tmp_path), checkpoint, tmp_path / "draft")
+    assert summary["tables"]["notes"] == {"rows": 4, "distinct": 3, "truncated": 0.5}
+
+
+def test_a_table_read_in_pieces_is_the_table_read_whole(world):
+    for table in world.tables:
+        pieces = list(world.read_chunks(table, rows=7))
+        assert [first for first, _ in pieces] == list(range(0, world.num_rows(table), 7))
+        if pieces:
+            assert pl.concat([frame for _, frame in pieces]).equals(world.read(table))
+
+
+@given(st.lists(st.text(max_size=2), max_size=30), st.integers(1, 7))
+def test_the_first_row_of_a_text_is_where_an_equal_one_stands_first(texts, shard):
+    shards = [(i, pl.Series(texts[i:i + shard], dtype=pl.String))
+              for i in range(0, len(texts), shard)]
+    assert first_rows(shards).tolist() == [texts.index(t) for t in texts]
 
 
 def test_rows_of_the_future_do_not_move_the_range(tmp_path, checkpoint):
@@ -165,7 +201,7 @@ def test_keys_become_text_where_the_corpus_had_them(world, checkpoint, written, 
     attributes = {t: world.attributes(t, keys=True) for t in world.tables}
     summary = write_embeddings(world, checkpoint, SETTINGS, Draft(tmp_path / "draft"),
                                device="cpu", log=silent, attributes=attributes)
-    assert summary["tables"]["links"] == {"rows": 3, "distinct": 3}
+    assert summary["tables"]["links"] == {"rows": 3, "distinct": 3, "truncated": 0.0}
 
 
 @pytest.mark.parametrize(("table", "count", "found"), [
@@ -181,10 +217,10 @@ def test_vectors_that_are_not_numbers_are_refused_with_their_row(
     def broken(self, texts):
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         vectors[["driver 4" in t for t in texts]] = value
-        return vectors
+        return Encoded(vectors, np.zeros(len(texts), dtype=bool))
 
     monkeypatch.setattr(embeddings.RowEncoder, "encode_distinct", broken)
-    with pytest.raises(EmbeddingError, match=rf"drivers.*driver 4.*{dtype}"):
+    with pytest.raises(EmbeddingError, match=rf"drivers.*row 4 .*{dtype}"):
         write(world, checkpoint, tmp_path / "draft", dtype=dtype)
 
 

@@ -5,11 +5,13 @@ Row i of a table is node i of its node type and vector i of its embeddings, ever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -72,6 +74,19 @@ class Database:
     def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """A table, or some of its columns, rows in file order."""
         return pl.read_parquet(self.path(table), columns=columns)
+
+    def read_chunks(self, table: str, columns: list[str] | None = None,
+                    rows: int = 65_536) -> Iterator[tuple[int, pl.DataFrame]]:
+        """A table piece by piece in file order, never more than one piece in memory.
+
+        Yields:
+            The number of the piece's first row, and its at most `rows` rows.
+        """
+        first = 0
+        with pq.ParquetFile(self.path(table)) as file:
+            for batch in file.iter_batches(rows, columns=columns):
+                yield first, pl.from_arrow(pa.Table.from_batches([batch], batch.schema))
+                first += batch.num_rows
 
     def attributes(self, table: str, keys: bool = False) -> list[str]:
         """The columns that make a row's text: all but the keys, unless `keys`."""

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import math
 import random
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,6 +38,7 @@ from rowgraph.language.batching import MaskedRows, StepBatches, tokenize_rows
 from rowgraph.language.checkpointing import Checkpointing, finished_checkpoint
 from rowgraph.language.encoding import Log, RowEncoder
 from rowgraph.language.health import Health, measure_health, refuse_collapse
+from rowgraph.language.precision import usable_precision
 from rowgraph.language.reconstruction import measure_reconstruction, sum_of_losses, summed_loss
 from rowgraph.language.vocabulary import (
     build_model,
@@ -200,25 +200,6 @@ def _trainer(model: BartForConditionalGeneration, masked: dict[str, MaskedRows],
     return trainer
 
 
-def usable_precision(wanted: Literal["fp32", "bf16"], device: str) -> Literal["fp32", "bf16"]:
-    """The precision that the device can compute in: `bf16` only where it is wanted and native.
-
-    A processor or GPU without native bfloat16 emulates it, slower than fp32; there a warning is
-    given and fp32 is used. The summary of what was made says which.
-    """
-    if wanted == "fp32":
-        return "fp32"
-    if torch.device(device).type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = torch.cpu.get_capabilities()
-        native = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    if native:
-        return "bf16"
-    warnings.warn(f"device '{device}' has no native bfloat16; computing in fp32", stacklevel=2)
-    return "fp32"
-
-
 def _is_cpu(device: str) -> bool:
     kind = torch.device(device)
     if kind.type == "cuda" and not torch.cuda.is_available():
@@ -248,5 +229,5 @@ def _health(model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerF
     order = generator("health", settings.seed).permutation(test.height)
     test = test[np.sort(order[:settings.health_rows])]
     encoder = RowEncoder(model, tokenizer, NodeEmbeddingsSettings(), str(model.device))
-    vectors = encoder.encode_distinct(test["text"].to_list())
+    vectors = encoder.encode_distinct(test["text"].to_list()).vectors
     return measure_health(vectors, (test["database"] + "." + test["table"]).to_list())
