@@ -82,38 +82,37 @@ class RowEncoder:
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         pieces = [texts[first:first + TOKENIZED_AT_A_TIME]
                   for first in range(0, len(texts), TOKENIZED_AT_A_TIME)]
-
-        def encode_batch(places: np.ndarray) -> None:
-            vectors[places] = self._pooled([ids[p] for p in places]).cpu().numpy()
-
         with _own_threads(self.workers) as each:
-            found = [row for part in each(self._tokenize, pieces) for row in part]
-            ids = [row[:self.max_tokens - 1] + row[-1:] if len(row) > self.max_tokens else row
-                   for row in found]
-            lengths = np.array([len(row) for row in ids], dtype=np.int64)
-            for _ in each(encode_batch, batches_by_length(lengths, self.settings.batch_tokens)):
-                pass
-        truncated = np.array([len(row) > self.max_tokens for row in found], dtype=bool)
-        return Encoded(vectors, truncated)
+            ids = [row for part in each(self._tokenize, pieces) for row in part]
+            length_N = np.array([len(row) for row in ids], dtype=np.int64)
+            cut_N = np.minimum(length_N, self.max_tokens)
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+            def encode_batch(places: np.ndarray) -> None:
+                batch_BS = np.full((len(places), cut_N[places[0]]), self.tokenizer.pad_token_id)
+                for b, place in enumerate(places):
+                    batch_BS[b, :cut_N[place]] = ids[place][:cut_N[place]]
+                    batch_BS[b, cut_N[place] - 1] = ids[place][-1]  # `</s>` stays
+                vectors[places] = self._pooled(batch_BS, cut_N[places]).cpu().numpy()
+
+            for _ in each(encode_batch, batches_by_length(cut_N, self.settings.batch_tokens)):
+                pass
+        return Encoded(vectors, length_N > self.max_tokens)
+
+    def _tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Whole texts; without the character offsets that the library's own call works out."""
         backend = self.tokenizer.backend_tokenizer
-        return [row.ids for row in backend.encode_batch_fast(list(texts))]
+        return [np.array(row.ids) for row in backend.encode_batch_fast(list(texts))]
 
     @torch.inference_mode()
-    def _pooled(self, ids: Sequence[list[int]]) -> torch.Tensor:
+    def _pooled(self, batch_BS: np.ndarray, length_B: np.ndarray) -> torch.Tensor:
         """float32 [B, D]: the mean over each text's tokens."""
-        longest = max(map(len, ids))
-        if min(map(len, ids)) == longest:
-            ids_BS = torch.tensor(ids, device=self.device)
+        ids_BS = torch.from_numpy(batch_BS).to(self.device)
+        S = ids_BS.shape[1]
+        if length_B.min() == S:
             hidden_BSD = self.encoder(input_ids=ids_BS).last_hidden_state
-            return hidden_BSD.sum(1, dtype=torch.float32) / longest
-        pad = self.tokenizer.pad_token_id
-        ids_BS = torch.tensor([row + [pad] * (longest - len(row)) for row in ids],
-                              device=self.device)
-        length_B = torch.tensor([len(row) for row in ids], device=self.device)
-        real_BS = torch.arange(longest, device=self.device) < length_B[:, None]
+            return hidden_BSD.sum(1, dtype=torch.float32) / S
+        lengths_B = torch.from_numpy(length_B).to(self.device)
+        real_BS = torch.arange(S, device=self.device) < lengths_B[:, None]
         hidden_BSD = self.encoder(input_ids=ids_BS,
                                   attention_mask=real_BS.long()).last_hidden_state
         return mean_pool(hidden_BSD.float(), real_BS)
