@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
+from assets.checks import HEALTH, ROWS_FIT, health_checks, rows_fit
 from rowgraph.artifacts import Artifact
 
 RESOURCES = {"compute", "store", "tracking", "progress"}
@@ -14,20 +15,27 @@ def bart_checkpoint(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
 
     @dg.asset(**spec(node, code_version, "BART fine-tuned with schema-aware masking (Section "
                      "4.3.1); not published when its embeddings have collapsed."),
-              kinds={"pytorch", "huggingface"}, pool=GPU_POOL, required_resource_keys=RESOURCES)
-    def _bart_checkpoint(context: dg.AssetExecutionContext,
-                         linearized_corpus: Artifact) -> dg.Output[Artifact]:
+              kinds={"pytorch", "huggingface"}, pool=GPU_POOL, required_resource_keys=RESOURCES,
+              check_specs=[dg.AssetCheckSpec(name, asset=list(node.key), description=text)
+                           for name, text in {**HEALTH, **ROWS_FIT}.items()])
+    def _bart_checkpoint(context: dg.AssetExecutionContext, linearized_corpus: Artifact):
         def make(draft, settings, log):
             from rowgraph.figures import curve_chart, read_curves
-            from rowgraph.language.fine_tuning import fine_tune
+            from rowgraph.language.processes import fine_tune_in_processes
 
-            with context.resources.compute.session() as device:
-                summary = fine_tune(linearized_corpus.path("corpus.parquet"), settings, draft,
-                                    device=device, log=log)
+            compute = context.resources.compute
+            with compute.session() as device:
+                summary = fine_tune_in_processes(
+                    linearized_corpus.path("corpus.parquet"), settings, draft, device=device,
+                    log=log, processes=compute.processes, threads=compute.threads)
             curve_chart(read_curves(draft.folder), "BART fine-tuning", draft.notes / "curves.png")
             return {**summary, "keys": linearized_corpus.manifest["settings"]["keys"]}
 
-        return build(context, node, {"linearized_corpus": linearized_corpus}, make)
+        output = build(context, node, {"linearized_corpus": linearized_corpus}, make)
+        yield output
+        summary, settings = output.value.summary, output.value.manifest["settings"]
+        yield from health_checks(summary["health"], settings)
+        yield rows_fit(summary["truncation_rate"], settings["max_tokens"])
 
     return _bart_checkpoint
 
@@ -37,9 +45,11 @@ def node_embeddings(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
 
     @dg.asset(**spec(node, code_version, "One vector per row, memory-mapped by table: mean of the "
                      "encoder's last hidden states (Section 4.3.1)."),
-              kinds={"numpy"}, pool=GPU_POOL, required_resource_keys=RESOURCES)
+              kinds={"numpy"}, pool=GPU_POOL, required_resource_keys=RESOURCES,
+              check_specs=[dg.AssetCheckSpec(name, asset=list(node.key), description=text)
+                           for name, text in ROWS_FIT.items()])
     def _node_embeddings(context: dg.AssetExecutionContext, source: Artifact,
-                         bart_checkpoint: Artifact) -> dg.Output[Artifact]:
+                         bart_checkpoint: Artifact):
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
             from rowgraph.embeddings import write_embeddings
@@ -51,6 +61,9 @@ def node_embeddings(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                 return write_embeddings(database, bart_checkpoint.path("checkpoint"), settings,
                                         draft, attributes=attributes, device=device, log=log)
 
-        return build(context, node, {"source": source, "bart_checkpoint": bart_checkpoint}, make)
+        output = build(context, node, {"source": source, "bart_checkpoint": bart_checkpoint}, make)
+        yield output
+        rates = {t: f["truncated"] for t, f in output.value.summary["tables"].items()}
+        yield rows_fit(rates, bart_checkpoint.manifest["settings"]["max_tokens"])
 
     return _node_embeddings

@@ -13,17 +13,19 @@ def sampled_rows(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     """The asset of one pre-training database."""
 
     @dg.asset(**spec(node, code_version, "Rows drawn for the language model, spread evenly over "
-                     "the tables (Section 4.2)."),
+                     "databases and tables; what one cannot give the others do (Section 4.2)."),
               kinds={"parquet"}, required_resource_keys=RESOURCES)
-    def _sampled_rows(context: dg.AssetExecutionContext, source: Artifact) -> dg.Output[Artifact]:
+    def _sampled_rows(context: dg.AssetExecutionContext, **sources) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
-            from rowgraph.rows.sampling import write_sampled_rows
+            from rowgraph.rows.sampling import table_sizes, write_sampled_rows
 
-            return write_sampled_rows(Database.open(source.folder), settings.rows, settings.seed,
-                                      draft.folder)
+            databases = {name: Database.open(a.folder) for name, a in sources.items()}
+            return write_sampled_rows(databases[f"source__{node.key[1]}"],
+                                      table_sizes(list(databases.values())), settings.rows,
+                                      settings.seed, draft.folder)
 
-        return build(context, node, {"source": source}, make)
+        return build(context, node, sources, make)
 
     return _sampled_rows
 

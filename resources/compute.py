@@ -13,7 +13,7 @@ class ComputeError(RuntimeError):
 
 
 class ComputeResource(dg.ConfigurableResource):
-    """Device `auto`, `cpu` or `cuda:n`, and the number of CPU threads.
+    """Device `auto`, `cpu` or `cuda:n`, the number of CPU threads, and of fine-tuning processes.
 
     One process at a time holds the device: the pool `gpu` orders steps within Dagster, and the
     lock below `home` also holds off a training that outlived its run.
@@ -22,6 +22,7 @@ class ComputeResource(dg.ConfigurableResource):
     home: str
     device: str = "auto"
     threads: int | None = None
+    processes: int = 1
 
     def resolve(self) -> str:
         """The device's torch name.

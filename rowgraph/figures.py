@@ -18,10 +18,10 @@ def read_curves(folder: Path) -> list[dict[str, float | None]]:
 
 
 def curve_chart(points: Sequence[Mapping[str, float | None]], title: str, path: Path) -> None:
-    """Losses over steps (or epochs) as a PNG.
+    """Losses over steps (or epochs) as a PNG, with the learning rate in grey where it is known.
 
     Args:
-        points: dicts with `step` or `epoch` and any keys that contain `loss`.
+        points: dicts with `step` or `epoch`, any keys that contain `loss`, and `learning_rate`.
     """
     figure, axes = _axes(title)
     axis = "step" if any("step" in p for p in points) else "epoch"
@@ -35,6 +35,12 @@ def curve_chart(points: Sequence[Mapping[str, float | None]], title: str, path: 
     axes.set_xlabel(axis)
     axes.set_ylabel("loss")
     axes.legend()
+    rates = [(p[axis], p["learning_rate"]) for p in points if p.get("learning_rate") is not None]
+    if rates:
+        right = axes.twinx()
+        right.plot(*zip(*rates, strict=True), color="0.7", linewidth=1)
+        right.set_ylabel("learning rate", color="0.5")
+        right.spines["top"].set_visible(False)
     _save(figure, path)
 
 

@@ -70,21 +70,6 @@ def water_fill(capacity: Mapping[str, int], total: int) -> dict[str, int]:
     return content
 
 
-def share_of(rows: int, databases: Sequence[str], name: str) -> int:
-    """The rows that one database contributes to the corpus: an even one, rounded up early on.
-
-    A database that holds fewer rows than its share gives what it has. An asset knows only its own
-    database, so the shortfall is not handed to the others, unlike in `allot`.
-
-    Args:
-        rows: of the whole corpus.
-        databases: every pre-training database, in the profile's order.
-        name: the database asked for, one of them.
-    """
-    place = list(databases).index(name)
-    return rows // len(databases) + (place < rows % len(databases))
-
-
 def draw_rows(database: Database, table: str, count: int, seed: int) -> np.ndarray:
     """Row numbers drawn without replacement, each row equally likely.
 
@@ -104,6 +89,8 @@ def sample_rows(database: Database, counts: Mapping[str, int],
                 seed: int) -> Iterator[tuple[str, pl.DataFrame]]:
     """The drawn rows of each table, with every column and the row number.
 
+    A table is read piece by piece; only what was drawn is kept.
+
     Args:
         counts: rows to draw by table; tables with 0 are passed over.
 
@@ -114,9 +101,12 @@ def sample_rows(database: Database, counts: Mapping[str, int],
     for table, count in counts.items():
         if count == 0:
             continue
-        rows = draw_rows(database, table, count, seed)
-        frame = database.read(table)[rows]
-        yield table, frame.with_columns(pl.Series(row_column(frame.columns), rows, pl.Int64))
+        rows, kept = draw_rows(database, table, count, seed), []
+        for first, frame in database.read_chunks(table):
+            low, high = np.searchsorted(rows, [first, first + frame.height])
+            kept.append(frame[rows[low:high] - first])
+        drawn = pl.concat(kept)
+        yield table, drawn.with_columns(pl.Series(row_column(drawn.columns), rows, pl.Int64))
 
 
 def row_column(columns: Sequence[str]) -> str:
@@ -127,24 +117,45 @@ def row_column(columns: Sequence[str]) -> str:
     return name
 
 
-def write_sampled_rows(database: Database, rows: int, seed: int,
-                       draft_folder: Path) -> dict[str, Any]:
+def write_sampled_rows(database: Database, sizes: Mapping[tuple[str, str], int], rows: int,
+                       seed: int, draft_folder: Path) -> dict[str, Any]:
     """Write `<table>.parquet` for each table with drawn rows, and `schema.json`.
 
     Args:
-        rows: this database's share (`share_of`), spread evenly over its tables.
+        sizes: number of rows by (database, table) of every pre-training database, this one
+            included: what one cannot give the others do.
+        rows: of the whole corpus.
         draft_folder: where to write.
 
     Returns:
-        A summary: `database`, `rows` and the rows drawn by table.
+        A summary: `database`, `rows` and by table the rows drawn, the rows it has, the share drawn,
+        its columns (keys not counted) and the share of empty cells in them.
     """
-    sizes = {(database.name, t): database.num_rows(t) for t in database.tables}
-    counts = {table: n for (_, table), n in allot(sizes, rows).items()}
-    tables = {}
+    counts = {t: n for (name, t), n in allot(sizes, rows).items() if name == database.name}
+    tables, shown = {}, {}
+    for table in database.tables:
+        shown[table] = {"drawn": 0, "of": sizes[database.name, table], "share": 0.0,
+                        "columns": len(database.attributes(table)), "empty_cells": 0.0}
     for table, frame in sample_rows(database, counts, seed):
         frame.write_parquet(draft_folder / f"{table}.parquet")
         keys = list(database.tables[table].key_cols)
         tables[table] = {"columns": frame.columns[:-1], "keys": keys, "row": frame.columns[-1],
                          "rows": frame.height, "of": sizes[database.name, table]}
+        cells = frame.select(database.attributes(table))
+        shown[table] |= {
+            "drawn": frame.height, "share": round(frame.height / tables[table]["of"], 6),
+            "empty_cells": round(_empty_cells(cells) / max(1, cells.height * cells.width), 6)}
     write_json(draft_folder / "schema.json", {"database": database.name, "tables": tables})
-    return {"database": database.name, "rows": sum(counts.values()), "tables": counts}
+    return {"database": database.name, "rows": sum(counts.values()), "tables": shown}
+
+
+def _empty_cells(frame: pl.DataFrame) -> int:
+    """Null, NaN and empty text."""
+    return sum(int((column.fill_nan(None) if column.dtype.is_float() else column).null_count())
+               + (int((column == "").sum()) if column.dtype == pl.String else 0)
+               for column in frame.iter_columns())
+
+
+def table_sizes(databases: Sequence[Database]) -> dict[tuple[str, str], int]:
+    """Number of rows by (database, table)."""
+    return {(d.name, table): d.num_rows(table) for d in databases for table in d.tables}

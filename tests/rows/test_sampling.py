@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rowgraph.databases.database import Database
 from rowgraph.rows.sampling import (
     allot,
     draw_rows,
     sample_rows,
-    share_of,
+    table_sizes,
     water_fill,
     write_sampled_rows,
 )
@@ -48,10 +49,17 @@ def test_allotted_rows_fit_their_tables_and_none_is_lost(sizes, rows):
     assert sum(counts.values()) == min(rows, sum(sizes.values()))
 
 
-def test_shares_of_databases_sum_to_the_whole_and_differ_by_at_most_one():
-    names = ["c", "a", "b"]
-    shares = [share_of(100, names, n) for n in names]
-    assert shares == [34, 33, 33]
+def test_what_a_small_database_cannot_give_the_others_do():
+    sizes = {("small", "t"): 4, ("large", "t"): 500, ("large", "u"): 10, ("other", "t"): 500}
+    counts = allot(sizes, 100)
+    assert counts == {("small", "t"): 4, ("large", "t"): 38, ("large", "u"): 10,
+                      ("other", "t"): 48}
+
+
+def test_a_database_draws_its_part_of_the_whole(world, tmp_path):
+    sizes = {**table_sizes([world]), ("rel-other", "t"): 3}
+    summary = write_sampled_rows(world, sizes, 20, 0, tmp_path)
+    assert summary["rows"] == 17
 
 
 def test_drawn_rows_are_distinct_sorted_and_in_range(world):
@@ -80,6 +88,14 @@ def test_every_row_is_drawn_about_equally_often(world):
     assert abs(counts - 100).max() < 40  # 4.6 standard deviations
 
 
+def test_a_table_is_sampled_piece_by_piece(world, monkeypatch):
+    whole = dict(sample_rows(world, {"results": 12}, seed=1))
+    read = Database.read_chunks
+    monkeypatch.setattr(Database, "read", lambda *a: pytest.fail("the whole table was read"))
+    monkeypatch.setattr(Database, "read_chunks", lambda self, table: read(self, table, rows=5))
+    assert dict(sample_rows(world, {"results": 12}, seed=1))["results"].equals(whole["results"])
+
+
 def test_sampled_rows_are_the_rows_of_the_database(world):
     (table, frame), = sample_rows(world, {"empty": 0, "results": 6}, seed=0)
     whole = world.read("results")
@@ -89,10 +105,18 @@ def test_sampled_rows_are_the_rows_of_the_database(world):
 
 
 def test_written_rows_come_with_the_keys_and_the_row_column(world, tmp_path):
-    summary = write_sampled_rows(world, 20, 0, tmp_path)
+    summary = write_sampled_rows(world, table_sizes([world]), 20, 0, tmp_path)
     schema = json.loads((tmp_path / "schema.json").read_text())
-    assert summary == {"database": "rel-tiny", "rows": 20,
-                       "tables": {"drivers": 3, "results": 17, "empty": 0}}
+    assert (summary["database"], summary["rows"]) == ("rel-tiny", 20)
+    assert summary["tables"] == {
+        "drivers": {"drawn": 3, "of": 3, "share": 1.0, "columns": 1,
+                    "empty_cells": pytest.approx(1 / 3, abs=1e-6)},
+        "results": {"drawn": 17, "of": 40, "share": 0.425, "columns": 3,
+                    "empty_cells": summary["tables"]["results"]["empty_cells"]},
+        "empty": {"drawn": 0, "of": 0, "share": 0.0, "columns": 1, "empty_cells": 0.0}}
+    drawn = pl.read_parquet(tmp_path / "results.parquet")
+    assert summary["tables"]["results"]["empty_cells"] == pytest.approx(
+        drawn["points"].null_count() / 51, abs=1e-6)
     assert schema["tables"]["results"]["keys"] == ["driver_id"]
     assert schema["tables"]["results"]["row"] == "row_"
     assert schema["tables"]["drivers"]["row"] == "row"
@@ -103,13 +127,8 @@ def test_written_rows_come_with_the_keys_and_the_row_column(world, tmp_path):
 def test_writing_twice_gives_the_same_bytes(world, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        write_sampled_rows(world, 20, 0, tmp_path / name)
+        write_sampled_rows(world, table_sizes([world]), 20, 0, tmp_path / name)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert files == ["drivers.parquet", "results.parquet", "schema.json"]
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_an_unknown_database_has_no_share():
-    with pytest.raises(ValueError, match="z"):
-        share_of(10, ["a"], "z")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rowgraph.rows.linearization import parse
-from rowgraph.rows.sampling import write_sampled_rows
+from rowgraph.rows.sampling import table_sizes, write_sampled_rows
 from rowgraph.rows.splitting import split_of, write_corpus
 from rowgraph.settings import LinearizedCorpusSettings
 
@@ -39,7 +39,7 @@ def test_tables_databases_and_seeds_are_split_independently():
 @pytest.fixture
 def sampled(world, tmp_path):
     (tmp_path / "rows").mkdir()
-    write_sampled_rows(world, 43, 0, tmp_path / "rows")
+    write_sampled_rows(world, table_sizes([world]), 43, 0, tmp_path / "rows")
     return {"rel-tiny": tmp_path / "rows"}
 
 

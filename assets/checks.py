@@ -1,0 +1,45 @@
+"""Asset checks: numbers that a person decides on, shown beside the asset that they are about.
+
+They only show. What must not be published raises before it is (`rowgraph.language.health`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+HEALTH = {
+    "embeddings_spread": "Embeddings of held-out rows differ: root mean square distance from their "
+                         "mean over root mean square norm.",
+    "embeddings_effective_rank": "They differ in many directions: exponential of the entropy of "
+                                 "the singular values.",
+    "tables_told_apart": "The nearest other row of most rows is of their own table.",
+}
+ROWS_FIT = {"rows_fit_max_tokens": "Rows are read whole, not cut at max_tokens."}
+PURE_ENOUGH = 0.5
+CUT_TOO_OFTEN = 0.05  # share of a table's rows
+
+
+def health_checks(health: Mapping[str, Any],
+                  settings: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
+    """The figures that gate a checkpoint, with the floors that it passed."""
+    floors = {"embeddings_spread": ("spread", settings["min_spread"]),
+              "embeddings_effective_rank": ("effective_rank", settings["min_effective_rank"]),
+              "tables_told_apart": ("table_purity", PURE_ENOUGH)}
+    for name, (figure, floor) in floors.items():
+        yield dg.AssetCheckResult(
+            check_name=name, passed=health[figure] >= floor, severity=dg.AssetCheckSeverity.WARN,
+            description=f"{figure} {health[figure]:.3f}, at least {floor:g} is expected",
+            metadata={figure: health[figure], "norm_of_mean": health["norm_of_mean"],
+                      "table_spread": dg.MetadataValue.json(health["table_spread"])})
+
+
+def rows_fit(rates: Mapping[str, float], max_tokens: int) -> dg.AssetCheckResult:
+    """Which tables are too wide for `max_tokens`, and how many of their rows were cut."""
+    wide = {table: rate for table, rate in rates.items() if rate > CUT_TOO_OFTEN}
+    said = ", ".join(f"{table} ({rate:.0%} of rows)" for table, rate in wide.items())
+    return dg.AssetCheckResult(
+        check_name=next(iter(ROWS_FIT)), passed=not wide, severity=dg.AssetCheckSeverity.WARN,
+        description=f"cut at {max_tokens} tokens: {said}; raise bart_checkpoint.max_tokens to read "
+        "them whole" if wide else f"hardly any row is cut at {max_tokens} tokens",
+        metadata={"truncation_rate": dg.MetadataValue.json(dict(rates))})
