@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo test lint ui f1 paper clean help
+.PHONY: demo test lint ui f1 paper bench-encode bench-health clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,18 @@ f1: $(VENV)/.ready  ## Four embedded databases pre-train, rel-f1 is held out
 
 paper: $(VENV)/.ready  ## The paper's experiment: one large GPU, about a day
 	$(BIN)/rowgraph run --profile paper
+
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+bench-encode: $(VENV)/.bench  ## Encoding against sentence-transformers, on ROWGRAPH_DATABASES
+	$(BIN)/python -m benchmarks.encode
+
+bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation of collapse: hours
+	$(BIN)/python -m benchmarks.collapse --profile demo
+	$(BIN)/python -m benchmarks.collapse --profile demo --grid ablation
+	$(BIN)/python -m benchmarks.collapse --profile f1
 
 clean:  ## Remove everything that was made, the environment included
 	rm -rf $(VENV) .rowgraph
