@@ -5,6 +5,7 @@ import dagster as dg
 from assets.catalog import catalog, code_versions
 from assets.downstream import baseline_metrics, downstream_metrics
 from assets.graphs import entity_graph
+from assets.imputation import imputation_metrics
 from assets.language import bart_checkpoint, node_embeddings
 from assets.report import report
 from assets.rows import linearized_corpus, sampled_rows
@@ -22,6 +23,7 @@ STAGES = {
     "sage_weights": sage_weights,
     "downstream_metrics": downstream_metrics,
     "baseline_metrics": baseline_metrics,
+    "imputation_metrics": imputation_metrics,
     "report": report,
 }
 

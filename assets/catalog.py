@@ -10,13 +10,12 @@ from typing import Any
 
 from rowgraph.artifacts import Key
 from rowgraph.randomness import digest
-from rowgraph.rows.sampling import share_of
 from rowgraph.settings import DatabaseSettings, Profile, Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
 REVISIONS = {
     "source": 1,
-    "sampled_rows": 1,
+    "sampled_rows": 2,
     "linearized_corpus": 1,
     "bart_checkpoint": 1,
     "node_embeddings": 1,
@@ -24,6 +23,7 @@ REVISIONS = {
     "sage_weights": 1,
     "downstream_metrics": 1,
     "baseline_metrics": 1,
+    "imputation_metrics": 1,
     "report": 1,
 }
 
@@ -73,9 +73,7 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
     for d in profile.databases:
         add(("source", part(d.name)), d, {}, database=d)
     for d in pretrain:
-        share = share_of(profile.sampled_rows.rows, [p.name for p in pretrain], d.name)
-        section = profile.sampled_rows.model_copy(update={"rows": share})
-        add(("sampled_rows", part(d.name)), section, {"source": ("source", part(d.name))},
+        add(("sampled_rows", part(d.name)), profile.sampled_rows, each("source", pretrain),
             database=d)
     add(("linearized_corpus",), profile.linearized_corpus, each("sampled_rows", pretrain))
     add(("bart_checkpoint",), profile.bart_checkpoint,
@@ -85,6 +83,9 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
         add(("entity_graph", part(d.name)), profile.entity_graph, source, database=d)
         add(("node_embeddings", part(d.name)), profile.node_embeddings,
             {**source, "bart_checkpoint": ("bart_checkpoint",)}, database=d)
+        corpus = {"linearized_corpus": ("linearized_corpus",)} if d in pretrain else {}
+        add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
+            {**source, **corpus, "bart_checkpoint": ("bart_checkpoint",)}, database=d)
     add(("sage_weights",), profile.sage_weights,
         {**each("entity_graph", pretrain), **each("node_embeddings", pretrain)})
     metrics: dict[str, Key] = {}
@@ -101,7 +102,8 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
             for stage in ("downstream_metrics", "baseline_metrics"):
                 metrics["__".join((stage, *where))] = (stage, *where)
     add(("report",), profile.report,
-        {**metrics, **each("entity_graph", profile.databases),
+        {**metrics, **each("imputation_metrics", profile.databases),
+         **each("entity_graph", profile.databases),
          "bart_checkpoint": ("bart_checkpoint",), "sage_weights": ("sage_weights",)})
     return nodes
 

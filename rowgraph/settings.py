@@ -40,6 +40,7 @@ class DatabaseSettings(Section):
     entities: int | None = Field(None, gt=0)  # embedded builders: entities drawn; null = in full
     max_rows_per_table: int | None = Field(None, gt=0)  # Section 4.2: larger tables are subsampled
     tasks: tuple[str, ...] = ()
+    expected_rows: int | None = Field(None, gt=0)  # after subsampling; for `rowgraph plan` alone
 
     @model_validator(mode="after")
     def _tasks_only_where_held_out(self):
@@ -54,7 +55,7 @@ class DatabaseSettings(Section):
         return self
 
     def effective(self) -> dict[str, Any]:
-        """What decides the content of the resolved database: not its role, not its tasks."""
+        """What decides the content of the resolved database: not its role, tasks or expectation."""
         return self.model_dump(mode="json", include={"name", "entities", "max_rows_per_table"})
 
 
@@ -122,6 +123,7 @@ class NodeEmbeddingsSettings(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     dtype: Literal["float16", "float32"] = "float16"
     batch_tokens: int = neutral(16_384)
+    workers: int | None = neutral(None)  # threads on a CPU, a batch each; null = every core
 
 
 class EntityGraphSettings(Section):
@@ -203,6 +205,27 @@ class BaselineMetricsSettings(Section):
     bootstrap: int = Field(500, gt=0)
 
 
+class ImputationMetricsSettings(Section):
+    """Filling in cells, the task of Vogel et al. (2023): docs/decisions/imputation.md."""
+
+    rows_per_column: int = Field(200, gt=0)  # cells asked of a column, at most
+    min_rows: int = Field(20, gt=0)  # a column with fewer cells to ask is skipped
+    fit_rows: int = Field(5_000, gt=1)  # rows of a table that baselines are fitted on, at most
+    trees: int = Field(100, gt=0)
+    classes: int = Field(50, gt=1)  # most frequent values that LightGBM chooses from
+    max_new_tokens: int = Field(32, gt=0)  # of a generated cell
+    bootstrap: int = Field(500, gt=0)
+    seed: int = 0
+    batch: int = neutral(32)
+
+    @model_validator(mode="after")
+    def _a_column_can_be_asked_enough(self):
+        if self.min_rows > self.rows_per_column:
+            raise ValueError(f"min_rows must not exceed rows_per_column ({self.rows_per_column}), "
+                             f"found {self.min_rows}: no column would be scored")
+        return self
+
+
 class PublishedFigure(Section):
     """A figure from elsewhere, shown beside the measured ones with its source."""
 
@@ -239,6 +262,7 @@ STAGES: dict[str, type[Section]] = {
     "sage_weights": SageWeightsSettings,
     "downstream_metrics": DownstreamMetricsSettings,
     "baseline_metrics": BaselineMetricsSettings,
+    "imputation_metrics": ImputationMetricsSettings,
     "report": ReportSettings,
 }
 
@@ -256,6 +280,7 @@ class Profile(Section):
     sage_weights: SageWeightsSettings = SageWeightsSettings()
     downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
     baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
+    imputation_metrics: ImputationMetricsSettings = ImputationMetricsSettings()
     report: ReportSettings = ReportSettings()
     compute: ComputeSettings = ComputeSettings()
 

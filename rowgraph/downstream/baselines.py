@@ -28,6 +28,12 @@ from rowgraph.settings import BaselineMetricsSettings
 Log = Callable[[int, dict[str, float]], None]
 EVALUATED: tuple[Split, ...] = ("val", "test")
 MAX_CATEGORIES = 255  # a string column with more distinct training values is text: left out
+TREES = {  # how LightGBM grows them
+    "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 20, "feature_fraction": 0.8,
+    "bagging_fraction": 0.8, "bagging_freq": 1, "deterministic": True, "force_row_wise": True,
+    "verbosity": -1,
+    "num_threads": 1,  # tables of thousands of rows; waiting threads cost minutes when shared
+}
 PATIENCE = 20  # trees without a better validation metric before LightGBM stops
 
 
@@ -141,24 +147,12 @@ class EntityColumns:
         before = visible_before(task.train.times, "rolling", "train", database)
         trained = np.unique(task.train.rows[~hidden(times[task.train.rows], before)])
         for series in database.read(table, database.attributes(table)).iter_columns():
-            if series.dtype.is_numeric():
-                column = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
-            elif series.dtype.is_temporal() and series.dtype != pl.Time:
-                days = series.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 86_400e6
-                column = days.fill_null(np.nan).to_numpy()
-            elif series.dtype in (pl.String, pl.Boolean, pl.Categorical):
-                words = series.cast(pl.String)
-                known = words.gather(trained).drop_nulls().unique().sort()
-                if len(known) > MAX_CATEGORIES:
-                    continue
-                codes = words.replace_strict(known, np.arange(len(known)), default=None,
-                                             return_dtype=pl.Float64)
-                column = codes.fill_null(np.nan).to_numpy()
-                categorical.append(len(names))
-            else:
+            if (found := numbers_of(series, trained)) is None:
                 continue
+            if found[1]:
+                categorical.append(len(names))
             names.append(series.name)
-            columns.append(column)
+            columns.append(found[0])
         values = np.stack(columns, axis=1) if columns else np.empty((len(times), 0))
         return cls(values, times, tuple(names), tuple(categorical))
 
@@ -170,6 +164,33 @@ class EntityColumns:
         return np.column_stack([own, labels.times / 86_400e6])
 
 
+def numbers_of(column: pl.Series,
+               fitted: np.ndarray | None = None) -> tuple[np.ndarray, bool] | None:
+    """A column as numbers for a tree: numbers stay, dates become days, words become codes.
+
+    Args:
+        fitted: positions whose words have a code; None = all.
+
+    Returns:
+        float64 [rows], NaN where missing or without a code, and whether they are codes; None for
+        text (more than 255 distinct words) and for what is neither number, date nor word.
+    """
+    if column.dtype.is_numeric():
+        return column.cast(pl.Float64).fill_null(np.nan).to_numpy(), False
+    if column.dtype in (pl.Date, pl.Datetime):
+        days = column.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 86_400e6
+        return days.fill_null(np.nan).to_numpy(), False
+    if column.dtype not in (pl.String, pl.Boolean, pl.Categorical):
+        return None
+    words = column.cast(pl.String)
+    known = (words if fitted is None else words.gather(fitted)).drop_nulls().unique().sort()
+    if len(known) > MAX_CATEGORIES:
+        return None
+    codes = words.replace_strict(known, np.arange(len(known)), default=None,
+                                 return_dtype=pl.Float64)
+    return codes.fill_null(np.nan).to_numpy(), True
+
+
 def lightgbm_entity(task: Task, columns: EntityColumns, features: dict[str, np.ndarray],
                     trees: int, seed: int) -> tuple[dict[str, np.ndarray], int]:
     """Fit on train, stop on the regime's validation, predict validation and test.
@@ -179,10 +200,7 @@ def lightgbm_entity(task: Task, columns: EntityColumns, features: dict[str, np.n
     """
     chosen = {True: ("binary", "auc"), False: ("l1", "l1")}[task.binary]
     parameters = {
-        "objective": chosen[0], "metric": chosen[1], "learning_rate": 0.05, "num_leaves": 31,
-        "min_data_in_leaf": 20, "feature_fraction": 0.8, "bagging_fraction": 0.8,
-        "bagging_freq": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1,
-        "num_threads": 1,  # tables of thousands of rows; waiting threads cost minutes when shared
+        **TREES, "objective": chosen[0], "metric": chosen[1],
         "seed": stable_seed("baseline_metrics", task.database.name, task.name, seed) % 2**31,
     }
     names: Sequence[str] = [f"column_{i}" for i in range(len(columns.names))] + ["timestamp"]

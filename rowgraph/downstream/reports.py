@@ -1,7 +1,8 @@
 """The report: one table of results, the graphs, and the curves of both trainings.
 
-Written as `results.parquet` and `graphs.parquet` for programs, `report.md` for terminals and
-`report.html`, one self-contained page with figures.
+Written as `results.parquet`, `graphs.parquet`, `imputation.parquet` (each filled-in column) and
+`imputation_skipped.parquet` for programs, `report.md` for terminals and `report.html`, one
+self-contained page with figures.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from rowgraph.artifacts import Draft
+from rowgraph.downstream.filled_cells import HEAD, LEGEND, TITLE, FilledCells
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.statistics import graph_sizes
 from rowgraph.settings import VARIANTS, ReportSettings
@@ -35,12 +37,15 @@ def write_report(folders: Mapping[str, Path], settings: ReportSettings,
         primary metric.
     """
     results = collect_results(folders, settings)
-    graphs = collect_graphs(folders)
+    graphs, filled = collect_graphs(folders), FilledCells.read(folders)
     results.write_parquet(draft.path("results.parquet"))
     graphs.write_parquet(draft.path("graphs.parquet"))
+    filled.columns.write_parquet(draft.path("imputation.parquet"))
+    filled.skipped.write_parquet(draft.path("imputation_skipped.parquet"))
     figures = _figures(results, folders, draft)
-    draft.path("report.md").write_text(_markdown(settings.title, results, graphs))
-    draft.path("notes/report.html").write_text(_page(settings.title, results, graphs, figures))
+    shown = (settings.title, results, filled, graphs)
+    draft.path("report.md").write_text(_markdown(*shown))
+    draft.path("notes/report.html").write_text(_page(*shown, figures))
     return {"rows": results.height, "best": _best(results)}
 
 
@@ -99,7 +104,8 @@ def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -
     return figures
 
 
-def _markdown(title: str, results: pl.DataFrame, graphs: pl.DataFrame) -> str:
+def _markdown(title: str, results: pl.DataFrame, filled: FilledCells,
+              graphs: pl.DataFrame) -> str:
     lines = [f"# {title}", "", "Every row names its regime; rows of different regimes are not "
              "comparable. Intervals are 95 % bootstrap over test rows.", ""]
     for (database, task, metric), group in results.group_by("database", "task", "metric",
@@ -108,6 +114,11 @@ def _markdown(title: str, results: pl.DataFrame, graphs: pl.DataFrame) -> str:
                   "| variant | regime | mean | std | 95 % interval | seeds | n_test | source |",
                   "|---|---|---|---|---|---|---|---|"]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in group.iter_rows(named=True)]
+        lines.append("")
+    if rows := filled.rows():
+        lines += [f"## {TITLE}", "", f"{LEGEND} {filled.left_out()}", "",
+                  "| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines.append("")
     lines += ["## Graphs", "", "| database | nodes | edges |", "|---|---|---|"]
     lines += [f"| {d} | {n:,} | {e:,} |" for d, n, e in graphs.iter_rows()]
@@ -124,7 +135,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
             str(row["seeds"] or ""), str(row["n_test"] or ""), row["source"]]
 
 
-def _page(title: str, results: pl.DataFrame, graphs: pl.DataFrame, figures: list[Path]) -> str:
+def _page(title: str, results: pl.DataFrame, filled: FilledCells, graphs: pl.DataFrame,
+          figures: list[Path]) -> str:
     style = ("body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
              "table{border-collapse:collapse;margin:.5rem 0 2rem}"
              "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
@@ -140,6 +152,9 @@ def _page(title: str, results: pl.DataFrame, graphs: pl.DataFrame, figures: list
                                                             maintain_order=True):
         parts.append(f"<h2>{html.escape(f'{database} · {task} · {metric}')}</h2>")
         parts.append(_table(head, [_cells(row) for row in group.iter_rows(named=True)]))
+    if rows := filled.rows():
+        parts.append(f"<h2>{TITLE}</h2><p>{html.escape(f'{LEGEND} {filled.left_out()}')}</p>")
+        parts.append(_table(HEAD, rows))
     parts.append("<h2>Graphs</h2>")
     parts.append(_table(("database", "nodes", "edges"),
                         [[d, f"{n:,}", f"{e:,}"] for d, n, e in graphs.iter_rows()]))

@@ -73,7 +73,7 @@ def linearize_frame(table: str, frame: pl.DataFrame, attributes: Sequence[str]) 
     columns = {}
     for place, attribute in enumerate(attributes):
         head = " ".join(part for part in (ATTRIBUTE, escape(attribute), VALUE) if part)
-        columns[f"{place}"] = _texts_of(frame[attribute])
+        columns[f"{place}"] = _escaped_texts(frame[attribute])
         text = pl.col(f"{place}")
         pieces += [pl.lit(f" {head}"), pl.when(text == "").then(pl.lit("")).otherwise(" " + text)]
     if not columns:
@@ -159,20 +159,25 @@ def _timestamp_text(value: dt.datetime) -> str:
     return value.isoformat(sep=" ", timespec="auto")
 
 
-def _texts_of(column: pl.Series) -> pl.Series:
-    """Escaped texts of a column, empty where a value is missing."""
+def texts_of(column: pl.Series) -> pl.Series:
+    """The text of every cell of a column, not escaped; equal to `text_of` cell by cell."""
     kind = column.dtype
-    if kind in (pl.String, pl.Categorical, pl.Enum):
+    if kind in (pl.String, pl.Categorical, pl.Enum, pl.Boolean) or kind.is_integer():
         texts = column.cast(pl.String)
-    elif kind == pl.Boolean or kind.is_integer():
-        return column.cast(pl.String).fill_null("")  # cannot spell a special token
     elif kind in (pl.Float32, pl.Float64):
-        return _float_texts(column)
+        texts = _float_texts(column)
     elif kind in (pl.Date, pl.Datetime):
-        return _timestamp_texts(column)
+        texts = _timestamp_texts(column)
     else:
         texts = pl.Series([text_of(v) for v in column.to_list()], dtype=pl.String)
-    return texts.fill_null("").str.replace_all(_SPELLED, r"<\${1}")
+    return texts.fill_null("")
+
+
+def _escaped_texts(column: pl.Series) -> pl.Series:
+    texts, kind = texts_of(column), column.dtype
+    if kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
+        return texts  # cannot spell a special token
+    return texts.str.replace_all(_SPELLED, r"<\${1}")
 
 
 def _float_texts(column: pl.Series) -> pl.Series:

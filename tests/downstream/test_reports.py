@@ -69,6 +69,26 @@ def test_the_summary_names_the_best_measured_variant_of_each_regime(folders, dra
                                for regime in ("frozen_db", "rolling")}
 
 
+def test_filled_cells_have_a_line_a_kind_and_method_and_skipped_columns_are_counted(
+        folders, draft, tmp_path):
+    folder = tmp_path / "imputation"
+    folder.mkdir()
+    where = {"database": "rel-x", "regime": "frozen_db", "kind": "number"}
+    rows = [{**where, "metric": "relative_mae", "method": method, "columns": 7, "better": better,
+             "n_test": 70, "unparsable": share, "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+            for method, better, share in (("bart", 3, 0.25), ("median", None, None))]
+    pl.DataFrame(rows).write_parquet(folder / "kinds.parquet")
+    pl.DataFrame([{**where, "column": "points"}]).write_parquet(folder / "metrics.parquet")
+    pl.DataFrame([{**where, "reason": "empty"}]).write_parquet(folder / "skipped.parquet")
+    write_report({**folders, "imputation_metrics__rel_x": folder}, ReportSettings(), draft)
+    text = (draft.folder / "report.md").read_text()
+    assert ("| rel-x | frozen_db | number | relative_mae | bart | 0.5000 | 0.4000 to 0.6000 | "
+            "3 of 7 | 7 | 70 | 25.0% |") in text
+    assert "Columns not scored: 1;" in text
+    assert "<td>3 of 7</td>" in (draft.folder / "notes/report.html").read_text()
+    assert pl.read_parquet(draft.folder / "imputation.parquet")["column"].to_list() == ["points"]
+
+
 def test_the_page_holds_its_figures_and_escapes_its_title(folders, draft):
     write_report(folders, ReportSettings(title="<b>mine</b>"), draft)
     page = (draft.folder / "notes/report.html").read_text()

@@ -95,6 +95,9 @@ sage_weights:
 downstream_metrics:
   {seeds: [0, 1], epochs: 2, batch: 64, fan_out: [4, 2], head_hidden: 8, bootstrap: 50}
 baseline_metrics: {seeds: [0, 1], trees: 10, bootstrap: 50}
+imputation_metrics:
+  {rows_per_column: 10, min_rows: 5, fit_rows: 100, trees: 5, classes: 5, max_new_tokens: 6,
+   bootstrap: 50}
 """
 
 

@@ -36,7 +36,7 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     profile = load_profile("demo")
     found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
              for k, n in catalog(profile).items()}
-    assert len(found) == 23
+    assert len(found) == 27
     assert found["bart_checkpoint"] == ["linearized_corpus"]
     assert found["entity_graph/rel_baseball"] == ["source/rel_baseball"]
     assert found["node_embeddings/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
@@ -44,6 +44,17 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
         "entity_graph/rel_baseball", "node_embeddings/rel_baseball", "sage_weights",
         "source/rel_baseball"]
     assert found["baseline_metrics/rel_baseball/player_home_runs"] == ["source/rel_baseball"]
+    assert found["imputation_metrics/rel_flights"] == [
+        "bart_checkpoint", "linearized_corpus", "source/rel_flights"]
+    assert found["imputation_metrics/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
+
+
+@pytest.mark.parametrize("name", ["demo", "f1", "paper"])
+def test_filled_cells_reach_nothing_but_the_report(name):
+    nodes = catalog(load_profile(name))
+    users = {key for key, node in nodes.items()
+             if any(up[0] == "imputation_metrics" for up in node.inputs.values())}
+    assert users == {("report",)}
 
 
 def test_dagster_sees_the_catalog_as_it_is():
@@ -69,7 +80,8 @@ def test_the_definitions_load_with_their_jobs_schedule_and_sensor(tmp_path):
 def test_assets_that_train_or_encode_share_the_pool_of_one():
     pools = {a.key.path[0]: a.op.pool for a in build_assets(load_profile("demo"))}
     assert {stage for stage, pool in pools.items() if pool == "gpu"} == {
-        "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics"}
+        "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics",
+        "imputation_metrics"}
 
 
 def changed(name, section, **update):
@@ -83,12 +95,13 @@ def changed(name, section, **update):
 # The table "what re-runs" of the README, row by row.
 @pytest.mark.parametrize(("section", "update", "stages"), [
     ("sampled_rows", {"rows": 99}, {"sampled_rows", "linearized_corpus", "bart_checkpoint",
-                                    "node_embeddings", "sage_weights", "downstream_metrics",
-                                    "report"}),
+                                    "imputation_metrics", "node_embeddings", "sage_weights",
+                                    "downstream_metrics", "report"}),
     ("linearized_corpus", {"keys": True}, {"linearized_corpus", "bart_checkpoint",
-                                           "node_embeddings", "sage_weights",
-                                           "downstream_metrics", "report"}),
-    ("bart_checkpoint", {"epochs": 99}, {"bart_checkpoint", "node_embeddings", "sage_weights",
+                                           "imputation_metrics", "node_embeddings",
+                                           "sage_weights", "downstream_metrics", "report"}),
+    ("bart_checkpoint", {"epochs": 99}, {"bart_checkpoint", "imputation_metrics",
+                                         "node_embeddings", "sage_weights",
                                          "downstream_metrics", "report"}),
     ("bart_checkpoint", {"device_batch": 3}, set()),
     ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", "sage_weights",
@@ -96,6 +109,8 @@ def changed(name, section, **update):
     ("sage_weights", {"learning_rate": 0.5}, {"sage_weights", "downstream_metrics", "report"}),
     ("downstream_metrics", {"epochs": 99}, {"downstream_metrics", "report"}),
     ("baseline_metrics", {"trees": 99}, {"baseline_metrics", "report"}),
+    ("imputation_metrics", {"trees": 99}, {"imputation_metrics", "report"}),
+    ("imputation_metrics", {"batch": 3}, set()),
     ("report", {"title": "mine"}, {"report"}),
     ("compute", {"device": "cuda:0"}, set()),
 ])

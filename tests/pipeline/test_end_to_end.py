@@ -35,6 +35,22 @@ def test_every_variant_and_regime_of_every_task_is_in_the_results(finished):
     assert (rows["ci_low"] <= rows["ci_high"]).all()
 
 
+def test_filled_cells_of_every_database_are_in_the_report_with_their_regime(finished):
+    made = {p.node.name: p.artifact for p in plan(finished.environment())}
+    table = pl.read_parquet(made["report"].path("imputation.parquet"))
+    assert dict(table.select("database", "regime").unique().iter_rows()) == {
+        "tiny-shop": "corpus_split", "tiny-league": "frozen_db"}
+    assert {"bart", "most_frequent", "median", "lightgbm"} == set(table["method"])
+    assert (table["ci_low"] <= table["ci_high"]).all()
+    page = made["report"].path("report.md").read_text()
+    assert page.count("| tiny-league | frozen_db |") == 3 * 3  # kinds and methods
+    corpus = pl.read_parquet(made["linearized_corpus"].path("corpus.parquet"))
+    cells = pl.read_parquet(made["imputation_metrics/tiny_shop"].path("cells.parquet"))
+    asked = cells.select("database", "table", "row").unique()
+    assert set(asked.join(corpus, on=asked.columns)["split"]) == {"test"}
+    assert asked.join(corpus, on=asked.columns).height == asked.height
+
+
 def test_a_second_run_makes_nothing(world):
     assert world.due() == []
     failures, listener = world.run()
