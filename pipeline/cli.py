@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,24 +70,31 @@ def run(
 
 
 @app.command("plan")
-def plan_command(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
-    """What would run, and why: missing, settings changed, upstream changed."""
+def plan_command(
+    profile: ProfileOption = None, as_json: JsonOption = False,
+    measure: Annotated[bool, typer.Option(
+        "--measure", help="First measure how fast this machine is at the profile's shapes, and "
+        "keep that in the home: hours come from it.")] = False,
+) -> None:
+    """What would run, and why; what it takes in disk, memory and, once measured, hours."""
+    from pipeline.costing import costs_of, measure_machine
     from pipeline.plan import plan
+    from pipeline.printing import plan_content, plan_notes, print_plan
 
     environment = _environment(profile)
     planned = plan(environment)
-    due = [p for p in planned if p.action == "run"]
+    if measure:
+        measure_machine(environment, planned, lambda what: typer.secho(
+            f"measuring: {what} …", dim=True, err=True))
+    costs = costs_of(environment, planned)
     if as_json:
-        typer.echo(json.dumps({
-            "profile": environment.profile.name,
-            "home": str(environment.home),
-            "run": [{"asset": p.node.name, "why": p.why} for p in due],
-            "up_to_date": [p.node.name for p in planned if p.action != "run"],
-        }, indent=1))
+        typer.echo(json.dumps(plan_content(environment, planned, costs), indent=1))
         return
+    due = [p for p in planned if p.action == "run"]
     if due:
-        _print_table(f"To run ({environment.profile.name})", ("asset", "why"),
-                     [(p.node.name, p.why) for p in due])
+        print_plan(f"To run ({environment.profile.name})", due, costs)
+        for note in plan_notes(environment, costs):
+            typer.echo(note)
     typer.echo(f"{len(due)} of {len(planned)} assets to run; "
                f"{len(planned) - len(due)} up to date.")
 
@@ -112,6 +118,7 @@ def results(
 @app.command()
 def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """Which databases resolve, from where, with rows, tables, time span, tasks and problems."""
+    from pipeline.printing import print_table
     from rowgraph.databases.resolving import known_names
     from rowgraph.databases.sourcing import describe
 
@@ -126,8 +133,8 @@ def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> Non
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    _print_table("Databases", ("database", "role", "from", "rows", "tables", "time span", "tasks"),
-                 [_described(row) for row in rows])
+    print_table("Databases", ("database", "role", "from", "rows", "tables", "time span", "tasks"),
+                [_described(row) for row in rows])
     for row in rows:
         for kind in ("problems", "warnings"):
             for text in row[kind]:
@@ -262,18 +269,6 @@ def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> No
     peak = max((r["peak_mib"] for r in rows), default=0)
     console.print(f"{len(made)} assets made, {len(rows) - len(made)} reused, in {seconds:.0f} s; "
                   f"peak memory {peak} MiB.", highlight=False)
-
-
-def _print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", highlight=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 def _cell(value: Any) -> str:

@@ -8,6 +8,7 @@ recipe needs; where there is none the asset runs, and so does all that hangs on 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, Literal
 
 from assets.catalog import AssetNode, catalog, part
@@ -25,12 +26,14 @@ class Planned:
             latest; `current`: nothing to do.
         why: for people.
         artifact: the finished artifact, unless it runs.
+        folder: for a source, the RelBench 3 folder that it is made from, where there is one.
     """
 
     node: AssetNode
     action: Literal["run", "reuse", "current"]
     why: str
     artifact: Artifact | None = None
+    folder: Path | None = None
 
 
 def plan(environment: Environment) -> list[Planned]:
@@ -45,17 +48,18 @@ def plan(environment: Environment) -> list[Planned]:
             planned[key] = Planned(node, "run", "; ".join(filter(None, reasons)))
             continue
         inputs = {n: planned[up].artifact.data_version for n, up in node.inputs.items()}
+        folder = None
         if node.stage == "source":
-            inputs["origin"] = _fingerprint(environment, store, node)
+            inputs["origin"], folder = _origin(environment, store, node)
         recipe = recipe_of(node.stage, node.revision, node.section.effective(), inputs)
         try:
             artifact = store.find(key, recipe)
         except ArtifactError as error:
-            planned[key] = Planned(node, "run", f"damaged: {error}")
+            planned[key] = Planned(node, "run", f"damaged: {error}", folder=folder)
             continue
         if artifact is None:
             why = _why_missing(store, node, inputs, recipe) or "missing"
-            planned[key] = Planned(node, "run", why)
+            planned[key] = Planned(node, "run", why, folder=folder)
             continue
         handle = read_handle(environment.home, environment.profile.name, key)
         known = handle is not None and handle.get("recipe") == recipe
@@ -92,17 +96,19 @@ def with_upstream(planned: Iterable[Planned], chosen: Iterable[Planned]) -> list
     return [p for p in by_key.values() if p.node.key in wanted]
 
 
-def _fingerprint(environment: Environment, store: ArtifactStore, node: AssetNode) -> str:
-    from rowgraph.databases.resolving import peek
+def _origin(environment: Environment, store: ArtifactStore,
+            node: AssetNode) -> tuple[str, Path | None]:
+    """The fingerprint of a database and, unless it is embedded, the folder that holds it."""
+    from rowgraph.databases.resolving import find_here
 
-    found = peek(node.database.name, folders=environment.databases,
-                 entities=node.database.entities)
-    if found is not None:
-        return found
+    found = find_here(node.database.name, folders=environment.databases,
+                      entities=node.database.entities)
+    if found is not None and found.fingerprint is not None:
+        return found.fingerprint, found.folder
     for manifest in store.others(node.key):  # from the hub: what was downloaded last still holds
         if manifest["settings"] == node.section.effective():
-            return manifest["inputs"]["origin"]
-    return "not downloaded yet"
+            return manifest["inputs"]["origin"], None
+    return "not downloaded yet", None
 
 
 def _why_missing(store: ArtifactStore, node: AssetNode, inputs: dict[str, str] | None,

@@ -70,21 +70,12 @@ def resolve(name: str, *, folders: Path | None, entities: int | None = None,
     raise DatabaseNotFound(_not_found(name, entities, failures, folders))
 
 
-def peek(name: str, *, folders: Path | None, entities: int | None = None) -> str | None:
-    """The fingerprint that `resolve` would give, without building or downloading anything.
-
-    Returns:
-        None where the database is not here: perhaps the hub has it.
+def find_here(name: str, *, folders: Path | None, entities: int | None = None) -> Origin | None:
+    """As `resolve`, without building or downloading: None where only the hub can still have it.
 
     Raises:
         DatabaseNotFound: the name is none, or `entities` asks for a sample that none can draw.
     """
-    origin = find_here(name, folders=folders, entities=entities)
-    return origin and origin.fingerprint
-
-
-def find_here(name: str, *, folders: Path | None, entities: int | None = None) -> Origin | None:
-    """As `resolve`, without the network: None where only the hub can still have it."""
     failures: list[str] = []
     origin = _resolve_locally(name, folders, entities, failures)
     if origin is None and entities is not None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rowgraph.databases import resolving
 from rowgraph.databases.resolving import (
     DatabaseNotFound,
+    find_here,
     fingerprint_folder,
     known_names,
-    peek,
     resolve,
 )
 
@@ -65,7 +65,7 @@ def test_a_sample_by_entity_comes_only_from_a_builder(world, hub):
     origin = resolve("rel-ants", folders=world.folder.parent, entities=7)
     assert (origin.kind, origin.folder, origin.fingerprint) == ("embedded", None, "rel-ants 7")
     assert origin.detail == "built from PyPI package ants, sampled to 7 nests"
-    for look in (resolve, peek):
+    for look in (resolve, find_here):
         with pytest.raises(DatabaseNotFound, match="only an embedded builder") as error:
             look("tiny", folders=world.folder.parent, entities=7)
         assert "they have rel-ants" in str(error.value)
@@ -106,17 +106,18 @@ def test_a_missing_package_and_an_unasked_hub_are_told(hub):
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "../tiny", "a\\b", "/etc", "a..b",
                                   "a\n", "a b"])
 def test_a_name_that_is_a_path_is_refused(world, hub, name):
-    for look in (resolve, peek):
+    for look in (resolve, find_here):
         with pytest.raises(DatabaseNotFound, match="cannot be the name of a database"):
             look(name, folders=world.folder.parent)
     assert hub == []
 
 
-def test_a_peek_gives_the_fingerprint_of_the_resolved_database_without_the_hub(world, hub):
+def test_looking_here_finds_what_would_be_resolved_without_the_hub(world, hub):
     for name in ("tiny", "rel-ants"):
-        assert peek(name, folders=world.folder.parent) == resolve(
-            name, folders=world.folder.parent).fingerprint is not None
-    assert peek("rel-unheard", folders=world.folder.parent) is None
+        found = find_here(name, folders=world.folder.parent)
+        assert found == resolve(name, folders=world.folder.parent)
+        assert found.fingerprint is not None
+    assert find_here("rel-unheard", folders=world.folder.parent) is None
     assert hub == []
 
 
@@ -128,9 +129,10 @@ def test_an_earlier_download_is_used_without_the_network_if_it_is_whole(world, h
     shutil.copytree(world.folder, folder)
     origin = resolve("rel-far", folders=None)
     assert (origin.kind, origin.folder) == ("hub", folder)
-    assert origin.fingerprint == peek("rel-far", folders=None) == fingerprint_folder(world.folder)
+    assert origin == find_here("rel-far", folders=None)
+    assert origin.fingerprint == fingerprint_folder(world.folder)
     (folder / "db" / "games.parquet").unlink()
-    assert peek("rel-far", folders=None) is None
+    assert find_here("rel-far", folders=None) is None
     assert hub == []
     with pytest.raises(DatabaseNotFound):
         resolve("rel-far", folders=None)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from assets.catalog import catalog
+from rowgraph.profiles import load_profile
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,8 +37,53 @@ def test_plan_as_json_lists_everything_on_a_fresh_home(tmp_path):
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert content["profile"] == "demo"
-    assert len(content["run"]) == 23
+    assert len(content["run"]) == len(catalog(load_profile("demo")))
     assert {r["why"] for r in content["run"] if r["asset"].startswith("source/")} == {"missing"}
+
+
+def test_plan_of_the_paper_shows_what_every_asset_takes_on_an_empty_home(tmp_path):
+    done = rowgraph("plan", "--profile", "paper", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for node in catalog(load_profile("paper")).values():
+        assert node.name in done.stdout
+    assert "~12 GB" in done.stdout  # embeddings of rel-event
+    assert "--measure" in done.stdout
+    assert not (tmp_path / "throughput").exists()
+
+
+def test_plan_loads_no_torch(tmp_path):
+    code = ("import sys; sys.argv = ['rowgraph', 'plan', '-p', 'paper', '--json']\n"
+            "from pipeline.cli import app\n"
+            "try: app()\n"
+            "except SystemExit: pass\n"
+            "sys.exit('torch' in sys.modules)")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120,
+        env={"PATH": "/usr/bin:/bin", "ROWGRAPH_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1",
+             "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["totals"]["disk_bytes"]["basis"] == "assumed"
+
+
+def test_hours_come_with_a_measurement_and_stay(databases, profile_path, tmp_path):
+    def plan(*words):
+        done = rowgraph("plan", "--json", "-p", profile_path, *words, home=tmp_path,
+                        ROWGRAPH_DATABASES=str(databases), OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+        content = json.loads(done.stdout)
+        return content, {r["asset"]: r for r in content["run"]}
+
+    before, assets = plan()
+    assert before["throughput"] is None
+    assert before["totals"]["hours"] is None
+    assert assets["bart_checkpoint"]["hours"] is None
+    assert assets["source/tiny_shop"]["disk_bytes"]["basis"] == "measured"
+    measured, assets = plan("--measure")
+    assert assets["bart_checkpoint"]["hours"]["value"] >= 0
+    assert assets["report"]["hours"] is None
+    assert measured["throughput"]["threads"] >= 1
+    after, _ = plan()
+    assert after == measured
 
 
 def test_an_unknown_profile_is_one_line_and_exit_1(tmp_path):
