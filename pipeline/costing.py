@@ -15,12 +15,12 @@ from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import Planned
 from rowgraph.artifacts import ArtifactStore
-from rowgraph.costs import Estimate, estimate
+from rowgraph.costs.estimates import Estimate, estimate
+from rowgraph.costs.model_shape import ModelShape
+from rowgraph.costs.rates import Rates, rates_path, read_rates, shapes_of, write_rates
+from rowgraph.costs.sizes import ASSUMED_TOKENS_A_ROW, DatabaseFacts, Facts, Figure
 from rowgraph.databases.footers import read_footers
-from rowgraph.model_shape import ModelShape
-from rowgraph.rates import Rates, rates_path, read_rates, shapes_of, write_rates
 from rowgraph.settings import DatabaseSettings
-from rowgraph.sizes import ASSUMED_TOKENS_A_ROW, DatabaseFacts, Facts, Figure
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def measure_machine(environment: Environment, planned: list[Planned],
                          f"'{environment.profile.bart_checkpoint.checkpoint}' is not known here; "
                          "pass a local folder with its config.json, or facebook/bart-large")
     from resources.compute import ComputeError, ComputeResource
-    from rowgraph.throughput import measure_rates
+    from rowgraph.costs.throughput import measure_rates
 
     profile, home = environment.profile, environment.home
     compute = ComputeResource(home=str(home), device=profile.compute.device,

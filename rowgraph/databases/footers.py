@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from rowgraph.costs.sizes import DatabaseFacts, Figure
 from rowgraph.databases.database import Database
 from rowgraph.databases.labels import SPLITS
-from rowgraph.sizes import DatabaseFacts, Figure
 
 
 def read_footers(folder: Path, max_rows_per_table: int | None = None) -> DatabaseFacts:

@@ -46,8 +46,9 @@ def fine_tune_in_processes(corpus_parquet: Path, settings: BartCheckpointSetting
         return fine_tune(corpus_parquet, settings, draft, device=device, log=log)
     order, answer = draft.state / "order.json", draft.state / "order.answer.json"
     answer.unlink(missing_ok=True)
-    write_json(order, {"corpus": str(corpus_parquet.resolve()), "settings": settings.model_dump(mode="json"),
-                       "draft": str(draft.folder.resolve()), "device": device, "threads": threads})
+    write_json(order, {
+        "corpus": str(corpus_parquet.resolve()), "draft": str(draft.folder.resolve()),
+        "settings": settings.model_dump(mode="json"), "device": device, "threads": threads})
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
                str(processes), "-m", "rowgraph.language.processes", str(order.resolve())]
     words = draft.state / "processes.log"
@@ -68,8 +69,8 @@ def fine_tune_in_processes(corpus_parquet: Path, settings: BartCheckpointSetting
     if not answer.exists():
         raise RuntimeError(f"bart_checkpoint: the {processes} fine-tuning processes ended with "
                            f"code {launcher.returncode} and no answer; the last words were: "
-                           f"{words.read_text().strip()[-600:]}. Run again to continue from the last "
-                           "checkpoint, or set compute.processes to 1")
+                           f"{words.read_text().strip()[-600:]}. Run again to continue from the "
+                           "last checkpoint, or set compute.processes to 1")
     found = json.loads(answer.read_text())
     if "error" in found:
         raise _error(found["error"], found["message"])

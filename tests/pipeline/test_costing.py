@@ -7,7 +7,7 @@ import pytest
 from pipeline.costing import costs_of
 from pipeline.plan import plan
 from pipeline.printing import plan_content, plan_notes
-from rowgraph import costs as formulas
+from rowgraph.costs import estimates as formulas
 
 
 def estimates_of_finished(world):

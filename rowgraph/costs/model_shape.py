@@ -80,10 +80,10 @@ class ModelShape:
     def activation_bytes(self, rows: int, tokens: int, *, half: bool, quadratic: bool) -> int:
         """What a training step keeps between forward and backward, at its peak.
 
-        Numbers a token, counted with `saved_tensors_hooks` (tests/test_costs.py counts them
-        again): 10 d + 2 f in an encoder layer, 17 d + 2 f in a decoder layer, and a mask of as
-        many numbers as tokens in either; around the layers 6 d; and the vocabulary three times,
-        as logits, their logarithms and the gradient. Autocast to bfloat16 keeps some two thirds
+        Numbers a token, counted with `saved_tensors_hooks` (tests/costs counts them again): 10 d
+        + 2 f in an encoder layer, 17 d + 2 f in a decoder layer, and a mask of as many numbers as
+        tokens in either; around the layers 6 d; and the vocabulary three times, as logits, their
+        logarithms and the gradient. Autocast to bfloat16 keeps some two thirds
         of the layers' bytes, the vocabulary stays fp32.
 
         Args:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from rowgraph.model_shape import ModelShape
+from rowgraph.costs.model_shape import ModelShape
 
 Basis = Literal["measured", "expected", "assumed"]
 

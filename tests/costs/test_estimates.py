@@ -5,15 +5,15 @@ import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration
 
-from rowgraph.costs import estimate
+from rowgraph.costs.estimates import estimate
+from rowgraph.costs.model_shape import BART_LARGE, ModelShape
+from rowgraph.costs.random_world import random_graph
+from rowgraph.costs.rates import Rates, Work, rates_path, read_rates, shapes_of, write_rates
+from rowgraph.costs.sizes import DatabaseFacts, Facts, Figure, nodes_a_seed, weaker
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.language.reconstruction import sum_of_losses
-from rowgraph.model_shape import BART_LARGE, ModelShape
 from rowgraph.profiles import load_profile
-from rowgraph.random_world import random_graph
-from rowgraph.rates import Rates, Work, rates_path, read_rates, shapes_of, write_rates
 from rowgraph.settings import STAGES, BartCheckpointSettings
-from rowgraph.sizes import DatabaseFacts, Facts, Figure, nodes_a_seed, weaker
 
 PAPER = load_profile("paper")
 SHAPE = ModelShape(vocabulary=300, d_model=32, ffn_dim=96, encoder_layers=3, decoder_layers=2,

@@ -2,7 +2,7 @@
 
 Facts in, estimates out. Each formula follows what the stage's code writes and holds, and its
 docstring says so. Time is not here: work over a rate that this machine was measured at
-(`rowgraph.throughput`) gives hours. What is assumed and how far to trust it:
+(`rowgraph.costs.throughput`) gives hours. What is assumed and how far to trust it:
 docs/decisions/costs.md.
 
 Legend: N rows, D width of a vector, H width of SAGE, P parameters, T tokens. Disk and memory are
@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rowgraph.model_shape import ModelShape
-from rowgraph.rates import Work
-from rowgraph.rows.sampling import water_fill
-from rowgraph.settings import Profile
-from rowgraph.sizes import (
+from rowgraph.costs.model_shape import ModelShape
+from rowgraph.costs.rates import Work
+from rowgraph.costs.sizes import (
     COMPRESSED,
     DatabaseFacts,
     Facts,
@@ -26,6 +24,8 @@ from rowgraph.sizes import (
     row_bytes,
     weaker,
 )
+from rowgraph.rows.sampling import water_fill
+from rowgraph.settings import Profile
 
 LIGHT, HEAVY = 0.5e9, 1.2e9  # the process without torch, and with it: demo's assets, small data
 NPY_HEADER = 128

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from rowgraph.costs import estimate
+from rowgraph.costs.estimates import estimate
+from rowgraph.costs.model_shape import BART_LARGE, ModelShape
+from rowgraph.costs.random_world import RandomVectors, random_graph
+from rowgraph.costs.sizes import DatabaseFacts, Facts, Figure
+from rowgraph.costs.throughput import ThroughputError, extrapolated, measure_rates
 from rowgraph.graph.entity_graph import EntityGraph
-from rowgraph.model_shape import BART_LARGE, ModelShape
 from rowgraph.profiles import load_profile
-from rowgraph.random_world import RandomVectors, random_graph
-from rowgraph.sizes import DatabaseFacts, Facts, Figure
-from rowgraph.throughput import ThroughputError, extrapolated, measure_rates
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_a_clock_at_half_the_speed_halves_the_rates(tiny, tmp_path):
 
 
 def test_a_large_model_is_measured_with_one_and_two_layers(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("rowgraph.throughput.REAL_BELOW", 0)
+    monkeypatch.setattr("rowgraph.costs.throughput.REAL_BELOW", 0)
     notes, widths = [], SHAPE.with_layers(7)
     ticks = iter(np.cumsum(np.arange(10_000)) * 1.0)  # every reading later than the last
     rates = measure_rates(tiny, widths, 32, tmp_path, device="cpu", clock=lambda: next(ticks),

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rowgraph.artifacts import LIBRARIES, write_json
-from rowgraph.model_shape import ModelShape
+from rowgraph.costs.model_shape import ModelShape
+from rowgraph.costs.sizes import Figure
 from rowgraph.randomness import digest
 from rowgraph.settings import Profile
-from rowgraph.sizes import Figure
 
 FORMAT_VERSION = 1
 

@@ -18,6 +18,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
 
 from rowgraph.artifacts import Draft
+from rowgraph.costs.model_shape import ModelShape
+from rowgraph.costs.random_world import RandomVectors, random_graph, random_task
+from rowgraph.costs.rates import Rates
 from rowgraph.downstream.adaptation import adapt
 from rowgraph.downstream.variants import variant
 from rowgraph.graph.entity_graph import EntityGraph
@@ -25,10 +28,7 @@ from rowgraph.language.encoding import RowEncoder
 from rowgraph.language.precision import usable_precision
 from rowgraph.language.reconstruction import sum_of_losses
 from rowgraph.language.vocabulary import seeded
-from rowgraph.model_shape import ModelShape
-from rowgraph.random_world import RandomVectors, random_graph, random_task
 from rowgraph.randomness import generator
-from rowgraph.rates import Rates
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 from rowgraph.sage.seeds import SeedPlan
