@@ -87,8 +87,8 @@ def ours(checkpoint: Path, **settings) -> Encode:
 
 def ours_distinct(checkpoint: Path, **settings) -> Encode:
     """All of it."""
-    options = NodeEmbeddingsSettings(**settings)
-    return lambda texts: encode(texts, checkpoint, options, device="cpu", log=lambda *_: None)
+    encoder = RowEncoder.open(checkpoint, NodeEmbeddingsSettings(**settings), "cpu")
+    return lambda texts: encode(texts, encoder, log=lambda *_: None)
 
 
 def agreement(found: np.ndarray, reference: np.ndarray) -> float:

@@ -96,7 +96,7 @@ def test_vector_i_is_the_vector_of_row_i(world, checkpoint, written):
     store = EmbeddingStore.open(written[0], num_rows(world))
     for table in world.tables:
         texts = linearize_frame(table, world.read(table), world.attributes(table)).to_list()
-        expected = encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+        expected = encode(texts, RowEncoder.open(checkpoint, SETTINGS, "cpu"), log=silent)
         found = store.gather(table, np.arange(store.num_rows(table)))
         torch.testing.assert_close(found, torch.from_numpy(expected), atol=2e-6, rtol=0)
 

@@ -159,20 +159,18 @@ def batches_by_length(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.nda
         first = last
 
 
-def encode(texts: Sequence[str], checkpoint_folder: Path, settings: NodeEmbeddingsSettings, *,
-           device: str, log: Log, shard: int = 50_000) -> np.ndarray:
+def encode(texts: Sequence[str], encoder: RowEncoder, *, log: Log,
+           shard: int = 50_000) -> np.ndarray:
     """Vectors of texts, each distinct one encoded once.
 
     Args:
         texts: linearized rows.
-        checkpoint_folder: a `save_pretrained` folder, model and tokenizer.
         log: called after each shard with the number of distinct texts done.
         shard: distinct texts that are tokenized at a time.
 
     Returns:
         float32 [len(texts), dim].
     """
-    encoder = RowEncoder.open(checkpoint_folder, settings, device)
     coded = pa.array(texts, pa.large_string()).dictionary_encode()
     distinct = coded.dictionary
     vectors = np.empty((len(distinct), encoder.dim), dtype=np.float32)

@@ -38,27 +38,28 @@ def reference(texts, checkpoint, settings) -> np.ndarray:
 
 
 def test_vectors_are_means_over_all_real_tokens(texts, reference, checkpoint):
-    found = encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+    found = encode(texts, RowEncoder.open(checkpoint, SETTINGS, "cpu"), log=silent)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, reference, atol=2e-6)
 
 
 def test_shards_and_batches_do_not_change_vectors(texts, reference, checkpoint):
     tiny = NodeEmbeddingsSettings(batch_tokens=1)  # one text at a time
-    found = encode(texts, checkpoint, tiny, device="cpu", log=silent, shard=7)
+    found = encode(texts, RowEncoder.open(checkpoint, tiny, "cpu"), log=silent, shard=7)
     np.testing.assert_allclose(found, reference, atol=2e-6)
 
 
 def test_encoding_twice_gives_the_same_bytes(texts, checkpoint):
-    first, second = (encode(texts, checkpoint, SETTINGS, device="cpu", log=silent)
+    first, second = (encode(texts, RowEncoder.open(checkpoint, SETTINGS, "cpu"), log=silent)
                      for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
 def test_the_number_of_threads_changes_no_byte_and_is_given_back(texts, checkpoint):
     torch.set_num_threads(2)
-    one, three = (encode(texts, checkpoint, SETTINGS.model_copy(update={"workers": n}),
-                         device="cpu", log=silent) for n in (1, 3))
+    one, three = (
+        encode(texts, RowEncoder.open(checkpoint, SETTINGS.model_copy(update={"workers": n}),
+                                      "cpu"), log=silent) for n in (1, 3))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     assert one.tobytes() == three.tobytes()
@@ -74,7 +75,8 @@ def test_texts_are_cut_as_the_tokenizer_cuts_them_and_said_to_be(texts, checkpoi
 
 def test_each_distinct_text_is_encoded_once(texts, checkpoint):
     seen = []
-    encode(texts, checkpoint, SETTINGS, device="cpu", log=lambda n, m: seen.append((n, m)))
+    encode(texts, RowEncoder.open(checkpoint, SETTINGS, "cpu"),
+           log=lambda n, m: seen.append((n, m)))
     assert seen == [(len(set(texts)), {"encoded_texts": len(set(texts))})]
 
 
@@ -82,7 +84,7 @@ def test_half_precision_stays_near(texts, reference, checkpoint):
     if usable_precision("bf16", "cpu") == "fp32":
         pytest.skip("this processor has no native bfloat16")
     settings = NodeEmbeddingsSettings(precision="bf16", batch_tokens=200)
-    found = encode(texts, checkpoint, settings, device="cpu", log=silent)
+    found = encode(texts, RowEncoder.open(checkpoint, settings, "cpu"), log=silent)
     assert np.abs(found - reference).max() < 0.1
     assert np.abs(found - reference).max() > 0  # it did run in half precision
 
@@ -96,7 +98,7 @@ def test_a_processor_without_bfloat16_computes_in_fp32_and_says_so(
 
 
 def test_no_texts_have_no_vectors(checkpoint, settings):
-    found = encode([], checkpoint, SETTINGS, device="cpu", log=silent)
+    found = encode([], RowEncoder.open(checkpoint, SETTINGS, "cpu"), log=silent)
     assert found.shape == (0, settings.d_model)
 
 
