@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from assets.catalog import catalog
+from assets.checks import HEALTH, ROWS_FIT
 from pipeline.assembly import build_definitions
 from pipeline.plan import plan
 from pipeline.refresh import refresh
@@ -241,3 +242,15 @@ def test_the_manifest_of_every_artifact_names_its_settings_and_inputs(finished):
         assert manifest["settings"] == planned.node.section.effective()
         assert set(manifest["inputs"]) >= set(planned.node.inputs)
         planned.artifact.verify()
+
+
+def test_health_and_cut_rows_are_shown_as_checks_of_their_assets(finished):
+    expected = {("bart_checkpoint",): [*HEALTH, *ROWS_FIT],
+                ("node_embeddings", "tiny_league"): list(ROWS_FIT)}
+    with finished.environment().instance() as instance:
+        for key, names in expected.items():
+            for name in names:
+                record, = instance.event_log_storage.get_asset_check_execution_history(
+                    dg.AssetCheckKey(dg.AssetKey(list(key)), name), limit=1)
+                evaluation = record.event.dagster_event.event_specific_data
+                assert evaluation.passed, (key, name, evaluation.description)
