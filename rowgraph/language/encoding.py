@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,10 @@ class RowEncoder:
         self.encoder = model.get_encoder().to(self.device).eval()
         self.precision = "bf16" if model.dtype == torch.bfloat16 else "fp32"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
+        workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
+        # Threads live as long as the encoder: each new one claims memory that is never given back.
+        self._pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads,
+                                        initargs=(1,)) if workers else None
 
     @classmethod
     def open(cls, checkpoint_folder: Path, settings: NodeEmbeddingsSettings,
@@ -82,21 +84,30 @@ class RowEncoder:
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         pieces = [texts[first:first + TOKENIZED_AT_A_TIME]
                   for first in range(0, len(texts), TOKENIZED_AT_A_TIME)]
-        with _own_threads(self.workers) as each:
-            ids = [row for part in each(self._tokenize, pieces) for row in part]
-            length_N = np.array([len(row) for row in ids], dtype=np.int64)
-            cut_N = np.minimum(length_N, self.max_tokens)
+        ids = [row for part in self._map(self._tokenize, pieces) for row in part]
+        length_N = np.array([len(row) for row in ids], dtype=np.int64)
+        cut_N = np.minimum(length_N, self.max_tokens)
 
-            def encode_batch(places: np.ndarray) -> None:
-                batch_BS = np.full((len(places), cut_N[places[0]]), self.tokenizer.pad_token_id)
-                for b, place in enumerate(places):
-                    batch_BS[b, :cut_N[place]] = ids[place][:cut_N[place]]
-                    batch_BS[b, cut_N[place] - 1] = ids[place][-1]  # `</s>` stays
-                vectors[places] = self._pooled(batch_BS, cut_N[places]).cpu().numpy()
+        def encode_batch(places: np.ndarray) -> None:
+            batch_BS = np.full((len(places), cut_N[places[0]]), self.tokenizer.pad_token_id)
+            for b, place in enumerate(places):
+                batch_BS[b, :cut_N[place]] = ids[place][:cut_N[place]]
+                batch_BS[b, cut_N[place] - 1] = ids[place][-1]  # `</s>` stays
+            vectors[places] = self._pooled(batch_BS, cut_N[places]).cpu().numpy()
 
-            for _ in each(encode_batch, batches_by_length(cut_N, self.settings.batch_tokens)):
-                pass
+        self._map(encode_batch, batches_by_length(cut_N, self.settings.batch_tokens))
         return Encoded(vectors, length_N > self.max_tokens)
+
+    def _map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """The function's values, worked out side by side; PyTorch's number of threads stays."""
+        if self._pool is None:
+            return [function(item) for item in items]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # inside an operation: the cores are taken by batches
+        try:
+            return list(self._pool.map(function, items))
+        finally:
+            torch.set_num_threads(threads)
 
     def _tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Whole texts; without the character offsets that the library's own call works out."""
@@ -116,22 +127,6 @@ class RowEncoder:
         hidden_BSD = self.encoder(input_ids=ids_BS,
                                   attention_mask=real_BS.long()).last_hidden_state
         return mean_pool(hidden_BSD.float(), real_BS)
-
-
-@contextmanager
-def _own_threads(count: int) -> Iterator[Callable[[Callable, Iterable], Iterator[Any]]]:
-    """A `map` whose calls run side by side, each with one of PyTorch's threads to itself.
-
-    PyTorch's number of threads belongs to the thread that sets it; the caller's comes back. With
-    0, for a GPU, calls follow one another in the caller's thread.
-    """
-    if count == 0:
-        yield map
-        return
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield pool.map
-    torch.set_num_threads(threads)
 
 
 def mean_pool(hidden_BSD: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:
