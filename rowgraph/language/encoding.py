@@ -62,10 +62,10 @@ class RowEncoder:
         self.encoder = model.get_encoder().to(self.device).eval()
         self.precision = "bf16" if model.dtype == torch.bfloat16 else "fp32"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
+        self.workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
         # Threads live as long as the encoder: each new one claims memory that is never given back.
-        self._pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads,
-                                        initargs=(1,)) if workers else None
+        self._pool = ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads,
+                                        initargs=(1,)) if self.workers else None
 
     @classmethod
     def open(cls, checkpoint_folder: Path, settings: NodeEmbeddingsSettings,
