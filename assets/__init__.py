@@ -3,13 +3,13 @@
 import dagster as dg
 
 from assets.catalog import catalog, code_versions
-from assets.downstream import baseline_metrics, downstream_metrics
+from assets.downstream import baseline_metrics, downstream_metrics, transfer_metrics
 from assets.graphs import entity_graph
 from assets.imputation import imputation_metrics
 from assets.language import bart_checkpoint, node_embeddings
 from assets.report import report
 from assets.rows import linearized_corpus, sampled_rows
-from assets.sage import sage_weights
+from assets.sage import pretraining
 from assets.sources import source
 from rowgraph.settings import Profile
 
@@ -20,8 +20,10 @@ STAGES = {
     "bart_checkpoint": bart_checkpoint,
     "node_embeddings": node_embeddings,
     "entity_graph": entity_graph,
-    "sage_weights": sage_weights,
+    "sage_weights": pretraining,
+    "sage_sweep": pretraining,
     "downstream_metrics": downstream_metrics,
+    "transfer_metrics": transfer_metrics,
     "baseline_metrics": baseline_metrics,
     "imputation_metrics": imputation_metrics,
     "report": report,

@@ -10,7 +10,7 @@ from typing import Any
 
 from rowgraph.artifacts import Key
 from rowgraph.randomness import digest
-from rowgraph.settings import DatabaseSettings, Profile, Section
+from rowgraph.settings import DatabaseSettings, Profile, SageWeightsSettings, Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
 REVISIONS = {
@@ -20,8 +20,10 @@ REVISIONS = {
     "bart_checkpoint": 1,
     "node_embeddings": 1,
     "entity_graph": 1,
-    "sage_weights": 1,
-    "downstream_metrics": 1,
+    "sage_weights": 2,
+    "sage_sweep": 1,
+    "transfer_metrics": 1,
+    "downstream_metrics": 2,
     "baseline_metrics": 1,
     "imputation_metrics": 1,
     "report": 1,
@@ -86,25 +88,39 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
         corpus = {"linearized_corpus": ("linearized_corpus",)} if d in pretrain else {}
         add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
             {**source, **corpus, "bart_checkpoint": ("bart_checkpoint",)}, database=d)
-    add(("sage_weights",), profile.sage_weights,
-        {**each("entity_graph", pretrain), **each("node_embeddings", pretrain)})
+    def pretraining(key: Key, section: SageWeightsSettings) -> None:
+        texts = {**each("source", pretrain), "bart_checkpoint": ("bart_checkpoint",)}
+        add(key, section, {**each("entity_graph", pretrain), **each("node_embeddings", pretrain),
+                           **(texts if section.objective == "cells" else {})})
+
+    pretraining(("sage_weights",), profile.sage_weights)
+    trained = {"sage_weights": ("sage_weights",)}
+    for name in profile.sage_sweep:
+        pretraining(("sage_sweep", name), profile.swept(name))
+        trained[f"sage_sweep__{name}"] = ("sage_sweep", name)
     metrics: dict[str, Key] = {}
     for d in heldout:
         source = {"source": ("source", part(d.name))}
+        held = {**source, "entity_graph": ("entity_graph", part(d.name)),
+                "node_embeddings": ("node_embeddings", part(d.name))}
         for task in d.tasks:
             where = (part(d.name), part(task))
             add(("downstream_metrics", *where), profile.downstream_metrics,
-                {**source, "entity_graph": ("entity_graph", part(d.name)),
-                 "node_embeddings": ("node_embeddings", part(d.name)),
-                 "sage_weights": ("sage_weights",)}, database=d, task=task)
+                {**held, "sage_weights": ("sage_weights",)}, database=d, task=task)
             add(("baseline_metrics", *where), profile.baseline_metrics, source, database=d,
                 task=task)
-            for stage in ("downstream_metrics", "baseline_metrics"):
-                metrics["__".join((stage, *where))] = (stage, *where)
+            if profile.transfer_metrics.shares:
+                compared = {n: key for n, key in trained.items() if key[-1] in (
+                    profile.transfer_metrics.pretrainings or [k[-1] for k in trained.values()])}
+                add(("transfer_metrics", *where), profile.transfer_metrics, {**held, **compared},
+                    database=d, task=task)
+            for stage in ("downstream_metrics", "baseline_metrics", "transfer_metrics"):
+                if (stage, *where) in nodes:
+                    metrics["__".join((stage, *where))] = (stage, *where)
     add(("report",), profile.report,
         {**metrics, **each("imputation_metrics", profile.databases),
          **each("entity_graph", profile.databases),
-         "bart_checkpoint": ("bart_checkpoint",), "sage_weights": ("sage_weights",)})
+         "bart_checkpoint": ("bart_checkpoint",), **trained})
     return nodes
 
 

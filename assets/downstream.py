@@ -1,4 +1,5 @@
-"""`downstream_metrics/<db>/<task>` and `baseline_metrics/<db>/<task>`: answers on held-out data."""
+"""`downstream_metrics`, `transfer_metrics` and `baseline_metrics` of `<db>/<task>`: answers on
+held-out data."""
 
 import dagster as dg
 
@@ -40,6 +41,43 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
         return build(context, node, inputs, make)
 
     return _downstream_metrics
+
+
+def transfer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """What each pre-training of the profile is worth for one task."""
+
+    @dg.asset(**spec(node, code_version, "Every pre-training of the profile against none, with "
+                     "few and with all labels of one task (docs/decisions/transfer.md)."),
+              kinds={"pytorch", "pyg"}, pool=GPU_POOL,
+              required_resource_keys={"compute", "store", "tracking", "progress"})
+    def _transfer_metrics(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            import polars as pl
+
+            from rowgraph.databases.database import Database
+            from rowgraph.downstream.tasks import load_task
+            from rowgraph.downstream.transfer import Pretrained, run_transfer
+            from rowgraph.embeddings import EmbeddingStore
+            from rowgraph.figures import transfer_chart
+            from rowgraph.graph.entity_graph import EntityGraph
+            from rowgraph.sage.pretraining import load_shared
+
+            graph = EntityGraph.load(inputs["entity_graph"].folder)
+            trained = {n.removeprefix("sage_sweep__"): Pretrained(
+                load_shared(a.folder), SageWeightsSettings.model_validate(a.manifest["settings"]))
+                for n, a in inputs.items() if n.startswith("sage_")}
+            with context.resources.compute.session() as device:
+                summary = run_transfer(
+                    load_task(Database.open(inputs["source"].folder), node.task), graph,
+                    EmbeddingStore.open(inputs["node_embeddings"].folder, graph.num_nodes),
+                    trained, settings, draft, device=device, log=log)
+            transfer_chart(pl.read_parquet(draft.path("transfer.parquet")), node.name,
+                           draft.notes / "transfer.png")
+            return summary
+
+        return build(context, node, inputs, make)
+
+    return _transfer_metrics
 
 
 def baseline_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:

@@ -44,6 +44,51 @@ def curve_chart(points: Sequence[Mapping[str, float | None]], title: str, path: 
     _save(figure, path)
 
 
+def pretraining_chart(points: Sequence[Mapping[str, float | None]], title: str,
+                      path: Path) -> None:
+    """The paper's Figure 2 as a PNG: the combined loss of both splits beside the squared error of
+    training, by epoch."""
+    figure, (left, right) = _axes(title, panels=2)
+    epochs = [p["epoch"] for p in points]
+    for name in ("train_loss", "validation_loss"):
+        if all(p.get(name) is not None for p in points):
+            left.plot(epochs, [p[name] for p in points], "o-", label=name.replace("_", " "))
+    for name in ("train_mse", "validation_mse"):
+        if all(p.get(name) is not None for p in points):
+            right.plot(epochs, [p[name] for p in points], "o-", label=name.replace("_", " "))
+    for axes, label in ((left, "scaled cosine and squared error"), (right, "squared error")):
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        if axes.lines:
+            axes.legend()
+    _save(figure, path)
+
+
+def transfer_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
+    """Gain over no pre-training by share of the labels as a PNG, a panel a regime.
+
+    Args:
+        rows: as `rowgraph.downstream.transfer` writes them.
+    """
+    regimes = sorted(rows["regime"].unique().to_list())
+    figure, panels = _axes(title, panels=len(regimes), height=4.2)
+    panels = panels if len(regimes) > 1 else [panels]
+    for axes, regime in zip(panels, regimes, strict=True):
+        axes.axhline(0.0, color="0.6", linewidth=1)
+        drawn = rows.filter((pl.col("regime") == regime) & pl.col("gain").is_not_null())
+        names = drawn.select("pretraining", "variant").unique(maintain_order=True)
+        for i, (pretraining, variant) in enumerate(names.iter_rows()):
+            mine = drawn.filter(pretraining=pretraining, variant=variant).sort("share")
+            axes.errorbar(mine["share"], mine["gain"], yerr=mine["gain_std"].fill_null(0.0),
+                          marker="o", capsize=2, linewidth=1, label=f"{pretraining} {variant}",
+                          color=f"C{i % 10}", linestyle="--" if "frozen" in variant else "-")
+        axes.set_xscale("log")
+        axes.set_xlabel(f"share of the labels ({regime})")
+        axes.set_ylabel(f"gain in {rows['metric'][0]}, mean and std over seeds")
+    panels[0].legend(fontsize=6)
+    _save(figure, path)
+
+
 def interval_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
     """Mean of a task's primary metric by variant and regime, with 95 % intervals, as a PNG.
 
@@ -71,14 +116,15 @@ def interval_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def _axes(title: str, height: float = 3.6):
+def _axes(title: str, height: float = 3.6, panels: int = 1):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, height), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes[0].set_title(title, loc="left")
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes if panels > 1 else axes[0]
 
 
 def _save(figure, path: Path) -> None:

@@ -8,9 +8,10 @@ every recipe.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+import re
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Regime = Literal["frozen_db", "rolling"]
 
@@ -142,6 +143,10 @@ class SageWeightsSettings(Section):
     seeds_per_epoch: int | None = Field(None, gt=0)  # nodes drawn per database; null = every node
     learning_rate: float = Field(1e-4, gt=0)
     mask_probability: float = Field(0.15, gt=0, le=1)
+    objective: Literal["dimensions", "rows", "cells"] = "dimensions"  # docs/decisions/sage.md
+    target: Literal["embedding", "deviation"] = "embedding"  # docs/decisions/sage.md
+    projections: Literal["own", "shared"] = "own"  # shared: one for all tables, which transfers too
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16 = autocast where supported, else fp32
     alpha: float = Field(0.7, ge=0, le=1)
     gamma: float = Field(2.0, gt=0)
     epsilon: float = Field(1e-6, gt=0)
@@ -194,6 +199,22 @@ class DownstreamMetricsSettings(Section):
     fan_out: tuple[int, ...] = (20, 10)
     sampling: Literal["latest", "uniform"] = "uniform"
     bootstrap: int = Field(500, gt=0)
+
+
+class TransferMetricsSettings(DownstreamMetricsSettings):
+    """What each pre-training is worth with few labels: docs/decisions/transfer.md."""
+
+    variants: tuple[Variant, ...] = ("bart_gnn_finetuned", "bart_gnn_frozen")
+    pretrainings: tuple[str, ...] = ()  # sage_weights and names in sage_sweep; none = all
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()  # of the labels; none = no asset
+
+    @model_validator(mode="after")
+    def _only_what_pre_training_can_move(self):
+        others = [v for v in self.variants if v not in ("bart_gnn_finetuned", "bart_gnn_frozen")]
+        if others:
+            raise ValueError(f"transfer_metrics compares pre-trainings with no pre-training; "
+                             f"{others[0]} is no pre-trained variant of BART's embeddings")
+        return self
 
 
 class BaselineMetricsSettings(Section):
@@ -260,6 +281,7 @@ STAGES: dict[str, type[Section]] = {
     "node_embeddings": NodeEmbeddingsSettings,
     "entity_graph": EntityGraphSettings,
     "sage_weights": SageWeightsSettings,
+    "transfer_metrics": TransferMetricsSettings,
     "downstream_metrics": DownstreamMetricsSettings,
     "baseline_metrics": BaselineMetricsSettings,
     "imputation_metrics": ImputationMetricsSettings,
@@ -278,6 +300,8 @@ class Profile(Section):
     node_embeddings: NodeEmbeddingsSettings = NodeEmbeddingsSettings()
     entity_graph: EntityGraphSettings = EntityGraphSettings()
     sage_weights: SageWeightsSettings = SageWeightsSettings()
+    sage_sweep: dict[str, dict[str, Any]] = {}  # further pre-trainings: what differs, by name
+    transfer_metrics: TransferMetricsSettings = TransferMetricsSettings()
     downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
     baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
     imputation_metrics: ImputationMetricsSettings = ImputationMetricsSettings()
@@ -298,6 +322,42 @@ class Profile(Section):
             raise ValueError("downstream_metrics.fan_out needs one number per SAGE layer "
                              f"({self.sage_weights.layers})")
         return self
+
+    @model_validator(mode="after")
+    def _the_sweep_is_one_of_sage_weights(self):
+        for name in self.sage_sweep:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                raise ValueError(f"sage_sweep: {name!r} names an asset; use letters, digits and _")
+            try:
+                run = self.swept(name)
+            except ValidationError as error:
+                first = error.errors()[0]
+                setting = ".".join(str(part) for part in first["loc"])
+                raise ValueError(f"sage_sweep.{name}.{setting}: {first['msg']}; its settings are "
+                                 "those of sage_weights") from None
+            if name == "sage_weights":
+                raise ValueError("sage_sweep.sage_weights: the name is taken; choose another")
+            if run.layers != self.sage_weights.layers:
+                raise ValueError(f"sage_sweep.{name}: layers must be those of sage_weights "
+                                 f"({self.sage_weights.layers}), found {run.layers}")
+        return self
+
+    @model_validator(mode="after")
+    def _transfer_compares_what_is_there(self):
+        known = ["sage_weights", *self.sage_sweep]
+        for name in self.transfer_metrics.pretrainings:
+            if name not in known:
+                raise ValueError(f"transfer_metrics.pretrainings: no pre-training {name!r}; there "
+                                 f"are {', '.join(known)}")
+        if len(self.transfer_metrics.fan_out) != self.sage_weights.layers:
+            raise ValueError("transfer_metrics.fan_out needs one number per SAGE layer "
+                             f"({self.sage_weights.layers})")
+        return self
+
+    def swept(self, name: str) -> SageWeightsSettings:
+        """The settings of a pre-training of the sweep: those of `sage_weights` but for its own."""
+        return SageWeightsSettings.model_validate(
+            {**self.sage_weights.model_dump(), **self.sage_sweep[name]})
 
     def by_role(self, role: Literal["pretrain", "heldout"]) -> tuple[DatabaseSettings, ...]:
         """The databases of one role; the only place where the role decides."""

@@ -280,6 +280,22 @@ def _downstream_metrics(world: _World) -> Estimate:
         work=Work((an_epoch * s.epochs + labels["test"] * regimes) * with_gnn, "adapted_labels"))
 
 
+def _transfer_metrics(world: _World) -> Estimate:
+    """As `_downstream_metrics`, for each pre-training, variant and share, and once without any;
+    nothing but a table of scores stays."""
+    profile = world.profile
+    s, facts = profile.transfer_metrics, world.database
+    labels = facts.label_rows(world.task or "")
+    train = labels["train"].at_most(s.train_rows or labels["train"].value)
+    one = _downstream_metrics(world)
+    trainings = len(s.shares) * len(s.seeds) * (1 + len(s.variants) * (1 + len(profile.sage_sweep)))
+    work = ((train + labels["val"] * len(s.regimes)) * s.epochs
+            + labels["test"] * len(s.regimes)) * trainings
+    scored = (labels["val"] + labels["test"]) * (len(s.regimes) * trainings)
+    return Estimate(disk=Figure(0.1e6, "assumed"), meanwhile=scored * Figure(12, "assumed"),
+                    host=one.host, device=one.device, work=Work(work, "adapted_labels"))
+
+
 def _baseline_metrics(world: _World) -> Estimate:
     """Baselines: predictions on disk; in memory the database's rows as a table and features."""
     facts, s = world.database, world.profile.baseline_metrics
@@ -318,6 +334,8 @@ _FORMULAS = {
     "node_embeddings": _node_embeddings,
     "entity_graph": _entity_graph,
     "sage_weights": _sage_weights,
+    "sage_sweep": _sage_weights,  # what a pre-training changes hardly moves its cost
+    "transfer_metrics": _transfer_metrics,
     "downstream_metrics": _downstream_metrics,
     "baseline_metrics": _baseline_metrics,
     "imputation_metrics": _imputation_metrics,

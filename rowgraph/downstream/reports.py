@@ -1,6 +1,7 @@
-"""The report: one table of results, the graphs, and the curves of both trainings.
+"""The report: one table of results, the tables beside it, and the curves of both trainings.
 
-Written as `results.parquet`, `graphs.parquet`, `imputation.parquet` (each filled-in column) and
+Written as `results.parquet`, `graphs.parquet` (Table 1), `pretraining.parquet` (Table 2),
+`graph_use.parquet`, `transfer.parquet`, `imputation.parquet` (each filled-in column) and
 `imputation_skipped.parquet` for programs, `report.md` for terminals and `report.html`, one
 self-contained page with figures.
 """
@@ -9,14 +10,25 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from rowgraph.artifacts import Draft
-from rowgraph.downstream.filled_cells import HEAD, LEGEND, TITLE, FilledCells
+from rowgraph.downstream.filled_cells import FilledCells
+from rowgraph.downstream.tables import (
+    ReportTable,
+    filled_table,
+    graph_table,
+    graph_use_rows,
+    graph_use_table,
+    pretraining_frame,
+    pretraining_table,
+    transfer_frame,
+    transfer_table,
+)
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.statistics import graph_sizes
 from rowgraph.settings import VARIANTS, ReportSettings
@@ -37,15 +49,20 @@ def write_report(folders: Mapping[str, Path], settings: ReportSettings,
         primary metric.
     """
     results = collect_results(folders, settings)
-    graphs, filled = collect_graphs(folders), FilledCells.read(folders)
-    results.write_parquet(draft.path("results.parquet"))
-    graphs.write_parquet(draft.path("graphs.parquet"))
-    filled.columns.write_parquet(draft.path("imputation.parquet"))
-    filled.skipped.write_parquet(draft.path("imputation_skipped.parquet"))
-    figures = _figures(results, folders, draft)
-    shown = (settings.title, results, filled, graphs)
-    draft.path("report.md").write_text(_markdown(*shown))
-    draft.path("notes/report.html").write_text(_page(*shown, figures))
+    filled = FilledCells.read(folders)
+    frames = {"results": results, "imputation": filled.columns,
+              "imputation_skipped": filled.skipped, "graphs": collect_graphs(folders),
+              "pretraining": pretraining_frame(folders), "graph_use": graph_use_rows(folders),
+              "transfer": transfer_frame(folders)}
+    for name, frame in frames.items():
+        frame.write_parquet(draft.path(f"{name}.parquet"))
+    tables = [t for t in (
+        transfer_table(frames["transfer"]), pretraining_table(frames["pretraining"]),
+        graph_use_table(frames["graph_use"]), filled_table(filled),
+        graph_table(frames["graphs"])) if t.rows]
+    figures = _figures(results, frames["transfer"], folders, draft)
+    draft.path("report.md").write_text(_markdown(settings.title, results, tables))
+    draft.path("notes/report.html").write_text(_page(settings.title, results, tables, figures))
     return {"rows": results.height, "best": _best(results)}
 
 
@@ -86,16 +103,29 @@ def _best(results: pl.DataFrame) -> dict[str, str]:
     return best
 
 
-def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -> list[Path]:
-    """The curves of both trainings and one chart of intervals a task, as PNG under `notes/`."""
-    from rowgraph.figures import curve_chart, interval_chart, read_curves
+def _figures(results: pl.DataFrame, transfer: pl.DataFrame, folders: Mapping[str, Path],
+             draft: Draft) -> list[Path]:
+    """The curves of both trainings and the charts of each task, as PNG under `notes/`."""
+    from rowgraph.figures import (
+        curve_chart,
+        interval_chart,
+        pretraining_chart,
+        read_curves,
+        transfer_chart,
+    )
 
     figures = []
-    for stage, title in (("bart_checkpoint", "BART fine-tuning"),
-                         ("sage_weights", "SAGE pre-training (Figure 2)")):
+    for stage, title, chart in (
+            ("bart_checkpoint", "BART fine-tuning", curve_chart),
+            ("sage_weights", "SAGE pre-training (Figure 2)", pretraining_chart)):
         path = draft.notes / f"{stage}.png"
-        curve_chart(read_curves(folders[stage]), title, path)
+        chart(read_curves(folders[stage]), title, path)
         figures.append(path)
+    if transfer.height:
+        for (database, task), group in transfer.group_by("database", "task", maintain_order=True):
+            path = draft.notes / f"transfer_{database}_{task}.png"
+            transfer_chart(group, f"transfer to {database} · {task}", path)
+            figures.append(path)
     primary = results.filter(pl.col("metric").is_in(PRIMARY))
     for (database, task), group in primary.group_by("database", "task", maintain_order=True):
         path = draft.notes / f"{database}_{task}.png"
@@ -104,8 +134,7 @@ def _figures(results: pl.DataFrame, folders: Mapping[str, Path], draft: Draft) -
     return figures
 
 
-def _markdown(title: str, results: pl.DataFrame, filled: FilledCells,
-              graphs: pl.DataFrame) -> str:
+def _markdown(title: str, results: pl.DataFrame, tables: Sequence[ReportTable]) -> str:
     lines = [f"# {title}", "", "Every row names its regime; rows of different regimes are not "
              "comparable. Intervals are 95 % bootstrap over test rows.", ""]
     for (database, task, metric), group in results.group_by("database", "task", "metric",
@@ -115,14 +144,12 @@ def _markdown(title: str, results: pl.DataFrame, filled: FilledCells,
                   "|---|---|---|---|---|---|---|---|"]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in group.iter_rows(named=True)]
         lines.append("")
-    if rows := filled.rows():
-        lines += [f"## {TITLE}", "", f"{LEGEND} {filled.left_out()}", "",
-                  "| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
+    for table in tables:
+        lines += [f"## {table.title}", "", *([table.legend, ""] if table.legend else []),
+                  "| " + " | ".join(table.head) + " |", "|---" * len(table.head) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in table.rows]
         lines.append("")
-    lines += ["## Graphs", "", "| database | nodes | edges |", "|---|---|---|"]
-    lines += [f"| {d} | {n:,} | {e:,} |" for d, n, e in graphs.iter_rows()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -135,7 +162,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
             str(row["seeds"] or ""), str(row["n_test"] or ""), row["source"]]
 
 
-def _page(title: str, results: pl.DataFrame, filled: FilledCells, graphs: pl.DataFrame,
+def _page(title: str, results: pl.DataFrame, tables: Sequence[ReportTable],
           figures: list[Path]) -> str:
     style = ("body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
              "table{border-collapse:collapse;margin:.5rem 0 2rem}"
@@ -152,17 +179,14 @@ def _page(title: str, results: pl.DataFrame, filled: FilledCells, graphs: pl.Dat
                                                             maintain_order=True):
         parts.append(f"<h2>{html.escape(f'{database} · {task} · {metric}')}</h2>")
         parts.append(_table(head, [_cells(row) for row in group.iter_rows(named=True)]))
-    if rows := filled.rows():
-        parts.append(f"<h2>{TITLE}</h2><p>{html.escape(f'{LEGEND} {filled.left_out()}')}</p>")
-        parts.append(_table(HEAD, rows))
-    parts.append("<h2>Graphs</h2>")
-    parts.append(_table(("database", "nodes", "edges"),
-                        [[d, f"{n:,}", f"{e:,}"] for d, n, e in graphs.iter_rows()]))
+    for table in tables:
+        parts.append(f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.legend)}</p>")
+        parts.append(_table(table.head, table.rows))
     return (f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title>"
             f"<style>{style}</style>" + "\n".join(parts))
 
 
-def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = "".join(f"<th>{html.escape(c)}</th>" for c in head)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
                    for row in rows)

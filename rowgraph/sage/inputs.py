@@ -1,8 +1,8 @@
 """What the model sees in a step of pre-training: neighbourhoods, embeddings and masks.
 
-Only the seeds of a batch have hidden dimensions and only these count; as a batch holds every row
-once, no copy of a seed shows what is hidden. Embeddings enter as they are: they come from one
-encoder and have one scale (docs/decisions/sage.md).
+Only the seeds of a batch are hidden and only they count; as a batch holds every row once, no copy
+of a seed shows what is hidden. Embeddings enter as they are: they come from one encoder and have
+one scale (docs/decisions/sage.md).
 """
 
 from __future__ import annotations
@@ -18,29 +18,35 @@ from torch import Tensor
 
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
-from rowgraph.randomness import generator, stable_seed
-from rowgraph.sage.objective import draw_mask, hide
+from rowgraph.randomness import stable_seed
+from rowgraph.sage.features import Features
+from rowgraph.sage.hiding import hiding_of
 from rowgraph.sage.seeds import PretrainingError, Seeds
 from rowgraph.settings import SageWeightsSettings
 
 if TYPE_CHECKING:
     from rowgraph.embeddings import Embeddings
+    from rowgraph.sage.masked_texts import MaskedTexts
 
 AHEAD = 2  # batches drawn while the model works on another
 
 
 @dataclass(frozen=True)
 class PretrainDatabase:
-    """A database to pre-train on: structure and row embeddings."""
+    """A database to pre-train on: structure, row embeddings and, for `cells`, masked texts."""
 
     name: str
     graph: EntityGraph
     embeddings: Embeddings
+    masked_texts: MaskedTexts | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A batch ready for the model; `truth` and `mask` [seeds, dim] are those of its seeds."""
+    """A batch ready for the model; `truth` and `mask` [seeds, dim] are those of its seeds.
+
+    What the model sees of a seed are the first rows of `x` of its table.
+    """
 
     seeds: Seeds
     x: dict[str, Tensor]
@@ -64,9 +70,11 @@ class InputMaker:
     def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
                  device: str):
         self.dim = _common_dim(databases)
-        self.embeddings = {d.name: d.embeddings for d in databases}
+        self.features = {d.name: Features(d.embeddings, d.graph.num_nodes, device)
+                         for d in databases}
         self.samplers = {d.name: TemporalNeighborSampler(d.graph, settings.fan_out)
                          for d in databases}
+        self.hiding = hiding_of(settings, {d.name: d.masked_texts for d in databases})
         self.settings, self.device = settings, device
 
     def ahead(self, plan: Sequence[Seeds], what: Sequence[tuple]) -> Iterator[Inputs]:
@@ -92,16 +100,26 @@ class InputMaker:
         what = ("sage_weights", self.settings.seed, *what)
         batch = self.samplers[seeds.database].sample(seeds.table, seeds.rows, None,
                                                      stable_seed(*what, "neighbours"))
-        gather = self.embeddings[seeds.database].gather
-        x = {t: gather(t, n_id.numpy()) for t, n_id in batch.n_id.items()}
+        gather = self.features[seeds.database].gather
+        x = {t: gather(t, n_id) for t, n_id in batch.n_id.items()}
         count = len(seeds.rows)
         truth, around = x[seeds.table][:count], x[seeds.table][count:]
-        mask = draw_mask(count, self.dim, self.settings.mask_probability,
-                         generator(*what, "mask"))
-        x[seeds.table] = torch.cat([hide(truth, mask), around])
-        return Inputs(seeds, {f"{seeds.database}/{t}": v.to(self.device) for t, v in x.items()},
-                       batch.qualified(seeds.database).to(self.device), truth.to(self.device),
-                       mask.to(self.device))
+        shown, mask = self.hiding(seeds.database, seeds.table, seeds.rows, truth, *what)
+        x[seeds.table] = torch.cat([shown.to(self.device), around])
+        return Inputs(seeds, {f"{seeds.database}/{t}": v for t, v in x.items()},
+                      batch.qualified(seeds.database).to(self.device), truth,
+                      mask.to(self.device))
+
+    def hidden(self, seeds: Seeds, what: tuple[object, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """What is visible of some rows, their vectors, and what is asked, without neighbours."""
+        what = ("sage_weights", self.settings.seed, *what)
+        truth = self.vectors(seeds)
+        shown, mask = self.hiding(seeds.database, seeds.table, seeds.rows, truth, *what)
+        return shown.to(self.device), truth, mask.to(self.device)
+
+    def vectors(self, seeds: Seeds) -> Tensor:
+        """float32 [rows, dim] on the device."""
+        return self.features[seeds.database].gather(seeds.table, torch.from_numpy(seeds.rows))
 
 
 def _common_dim(databases: Sequence[PretrainDatabase]) -> int:

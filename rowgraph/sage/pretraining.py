@@ -17,14 +17,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rowgraph.artifacts import Draft, write_json
+from rowgraph.language.precision import usable_precision
 from rowgraph.randomness import torch_generator
+from rowgraph.sage.graph_use import (
+    TableYardsticks,
+    graph_use,
+    graph_use_frame,
+    with_other_neighbours,
+)
 from rowgraph.sage.inputs import InputMaker, Inputs, PretrainDatabase
 from rowgraph.sage.model import HeteroGraphSAGE, initialize
 from rowgraph.sage.objective import masked_reconstruction_loss, squared_errors
-from rowgraph.sage.seeds import PretrainingError, SeedPlan
+from rowgraph.sage.seeds import PretrainingError, SeedPlan, Seeds
+from rowgraph.sage.yardsticks import mean_of
 from rowgraph.settings import SageWeightsSettings
 
-YARDSTICK_ROWS = 10_000  # about as many rows per table give its column means
+CENTRE_ROWS = 10_000  # of a table whose mean is the origin of its deviations, at most (about)
 POSITION = ("epoch", "position", "step", "sums", "curves")  # what a resumed run has to know
 
 
@@ -33,8 +41,9 @@ def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSetting
     """Train projections, shared convolutions and decoder; write them below the draft.
 
     Writes `shared.safetensors` (what transfers), `projections.safetensors`, `decoder.safetensors`,
-    `config.json` and `curves.json`. An interrupted call is continued by the next one with the
-    same draft, on the CPU to the same bytes as an uninterrupted one.
+    `config.json`, `curves.json`, `test.json` and `graph_use.parquet`. An interrupted call is
+    continued by the next one with the same draft, on the CPU to the same bytes as an uninterrupted
+    one.
 
     Args:
         databases: those of role `pretrain`.
@@ -44,7 +53,8 @@ def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSetting
         log: called after every step and every epoch.
 
     Returns:
-        The summary: test errors, the error of predicting column means, sizes.
+        The summary: test errors, what they are worth beside answers that do not look at the
+        graph (`rowgraph.sage.graph_use`), sizes.
 
     Raises:
         PretrainingError: no database, embeddings of different widths, or nothing to train on.
@@ -74,13 +84,16 @@ class _Pretraining:
         self.plan = SeedPlan({d.name: d.graph for d in databases}, settings)
         self.model = HeteroGraphSAGE(
             self.inputs.dim, [f"{d.name}/{t}" for d in databases for t in d.graph.node_types],
-            settings.hidden, settings.layers, settings.edge_type_reduce)
+            settings.hidden, settings.layers, settings.edge_type_reduce,
+            projections=settings.projections)
         self.decoder = nn.Linear(settings.hidden, self.inputs.dim)
         initialize(self.model, torch_generator("sage_weights", "model", settings.seed))
         initialize(self.decoder, torch_generator("sage_weights", "decoder", settings.seed))
         self.parameters = [*self.model.to(device).parameters(),
                            *self.decoder.to(device).parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
+        self.precision = usable_precision(settings.precision, device)
+        self.origins: dict[tuple[str, str], Tensor] = {}
         self.epoch, self.position, self.step = 0, 0, 0
         self.sums: dict[str, float] = {}
         self.curves: list[dict[str, float]] = []
@@ -129,12 +142,29 @@ class _Pretraining:
 
     def _loss(self, inputs: Inputs) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
-        x_hat = self.decoder(self.model(inputs.x, inputs.batch))
-        loss, cosine, mse = masked_reconstruction_loss(x_hat, inputs.truth, inputs.mask, s.alpha,
-                                                       s.gamma, s.epsilon)
-        mse_sum, _ = squared_errors(x_hat.detach(), inputs.truth, inputs.mask)
+        x_hat, truth = self._reconstruct(inputs, inputs.x), inputs.truth - self._origin(inputs)
+        loss, cosine, mse = masked_reconstruction_loss(x_hat, truth, inputs.mask, s.alpha, s.gamma,
+                                                       s.epsilon)
+        mse_sum, _ = squared_errors(x_hat.detach(), truth, inputs.mask)
         return loss, {"loss": loss.item(), "cosine": cosine.item(), "mse": mse.item(),
                       "mse_sum": mse_sum.item(), "n": float(len(x_hat))}
+
+    def _reconstruct(self, inputs: Inputs, x: Mapping[str, Tensor]) -> Tensor:
+        """float32 [seeds, dim], relative to the origin of the seeds' table."""
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16,
+                            enabled=self.precision == "bf16"):
+            return self.decoder(self.model(x, inputs.batch)).float()
+
+    def _origin(self, inputs: Inputs) -> Tensor | float:
+        """What vectors are deviations from: the mean of the table's training rows, or zero."""
+        if self.settings.target == "embedding":
+            return 0.0
+        where = inputs.seeds.database, inputs.seeds.table
+        if where not in self.origins:
+            rows = self.plan.nodes[where[0]][where[1]]["train"]
+            rows = rows[::max(1, len(rows) // CENTRE_ROWS)]
+            self.origins[where] = mean_of(self.inputs.vectors(Seeds(*where, rows))).float()
+        return self.origins[where]
 
     @torch.no_grad()
     def _score(self, split: str,
@@ -151,31 +181,28 @@ class _Pretraining:
         return _means(sums)
 
     def _test(self) -> dict[str, Any]:
-        """Test errors, overall and by database, beside those of predicting column means."""
+        """Test errors, overall and by database, beside those that do without the graph."""
         by_database: dict[str, dict[str, float]] = {}
-        guesses: dict[tuple[str, str], Tensor] = {}
+        yardsticks = TableYardsticks(self.inputs, self.plan, self.settings.objective == "cells")
 
         def compare(inputs: Inputs, figures: dict[str, float]) -> None:
-            where = inputs.seeds.database, inputs.seeds.table
-            if where not in guesses:
-                guesses[where] = self._column_means(*where).to(self.device)
-            errors = squared_errors(guesses[where].expand_as(inputs.truth), inputs.truth,
-                                    inputs.mask)
-            figures["column_mean_mse_sum"], figures["column_mean_mse"] = (e.item() for e in errors)
-            _add(by_database.setdefault(where[0], {}), figures)
+            origin, seeds = self._origin(inputs), inputs.seeds
+            shown = inputs.x[inputs.batch.input_type][:len(inputs.truth)]
+            answers = yardsticks.of(seeds).answers(shown, inputs.mask)
+            x = with_other_neighbours(inputs, seeds.database, seeds.table, int(seeds.rows[0]))
+            answers["shuffled"] = self._reconstruct(inputs, x) + origin
+            for name, answer in answers.items():
+                errors = squared_errors(answer, inputs.truth, inputs.mask)
+                figures[f"{name}_mse_sum"], figures[f"{name}_mse"] = (e.item() for e in errors)
+            _add(by_database.setdefault(seeds.database, {}), figures)
 
         tested = self._score("test", compare)
+        use = graph_use({name: {**_means(sums), "n": sums["n"]}
+                         for name, sums in by_database.items()})
+        graph_use_frame(use).write_parquet(self.draft.path("graph_use.parquet"))
         return {**{f"test_{name}": v for name, v in tested.items()},
                 "test_nodes": int(sum(sums["n"] for sums in by_database.values())),
-                "test_mse_by_database": {n: _means(s)["mse"] for n, s in by_database.items()}}
-
-    def _column_means(self, database: str, table: str) -> Tensor:
-        """float32 [dim]: fitted on training rows; zero where a table has none."""
-        rows = self.plan.nodes[database][table]["train"]
-        if len(rows) == 0:
-            return torch.zeros(self.inputs.dim)
-        rows = rows[::max(1, len(rows) // YARDSTICK_ROWS)]
-        return self.inputs.embeddings[database].gather(table, rows).double().mean(0).float()
+                "graph_use": use}
 
     def _publish(self) -> dict[str, Any]:
         tested = self._test()
@@ -188,11 +215,17 @@ class _Pretraining:
             "in_dim": self.inputs.dim, "hidden": self.settings.hidden,
             "layers": self.settings.layers,
             "edge_type_reduce": self.settings.edge_type_reduce,
+            **self.settings.model_dump(mode="json", include={
+                "projections", "objective", "target", "mask_probability"}),
             "node_types": list(self.model.node_types)})
         write_json(self.draft.path("curves.json"), self.curves)
+        write_json(self.draft.path("test.json"), {
+            name: value for name, value in tested.items() if name.startswith("test_")})
         return {**tested, "epochs": self.epoch, "steps": self.step,
+                "precision": self.precision,
                 "parameters": sum(p.numel() for p in self.parameters),
-                "shared_parameters": sum(p.numel() for p in self.model.convs.parameters())}
+                "shared_parameters": sum(
+                    p.numel() for p in self.model.shared_state_dict().values())}
 
     def _save(self) -> None:
         path = self.draft.state / "pretraining.pt"

@@ -24,9 +24,10 @@ def attach(x, batch):
     return {t: x[t][n_id] for t, n_id in batch.n_id.items()}
 
 
-def make(graph: EntityGraph, layers: int = 2, reduce: str = "mean", seed: int = 0):
+def make(graph: EntityGraph, layers: int = 2, reduce: str = "mean", seed: int = 0,
+         projections: str = "own"):
     return HeteroGraphSAGE(5, graph.node_types, 6, layers, reduce,
-                           torch.Generator().manual_seed(seed)).double()
+                           torch.Generator().manual_seed(seed), projections).double()
 
 
 def pyg_on_the_full_graph(model: HeteroGraphSAGE, graph: EntityGraph, x):
@@ -80,15 +81,18 @@ def test_a_temporal_batch_equals_the_full_graph_of_what_each_seed_may_see(shop):
     assert not torch.allclose(out[3], reference[11])  # it sees timeless rows only
 
 
-def test_nodes_of_the_last_hop_are_projected_and_never_convolved(shop):
+def test_nodes_of_the_last_hop_are_averaged_and_never_convolved(shop):
     model, x = make(shop), features(shop)
     batch = TemporalNeighborSampler(shop, (2, 2)).sample("items", np.arange(4), None, 0)
-    rows_seen = []
+    convolved, projected = [], []
     for conv in model.convs:
-        conv.lin_r.register_forward_pre_hook(lambda _, args: rows_seen.append(len(args[0])))
+        conv.lin_r.register_forward_pre_hook(lambda _, args: convolved.append(len(args[0])))
+    for layer in model.projections.values():
+        layer.register_forward_pre_hook(lambda _, args: projected.append(len(args[0])))
     model(attach(x, batch), batch)
     first = sum(sum(nodes[:2]) for nodes in batch.num_sampled_nodes.values())
-    assert sum(rows_seen) == first + 4
+    assert sum(projected) == first
+    assert sum(convolved) == first + 4
     assert first < sum(len(n) for n in batch.n_id.values())
 
 
@@ -108,6 +112,23 @@ def test_shared_weights_move_to_a_model_of_other_tables(shop):
     assert set(student.shared_state_dict()) == {
         f"{layer}.{name}" for layer in (0, 1)
         for name in ("lin_l.weight", "lin_l.bias", "lin_r.weight")}
+
+
+def test_a_shared_projection_serves_every_table_and_becomes_the_start_of_each_ones_own(shop):
+    teacher = make(shop, seed=1, projections="shared")
+    assert len(teacher.projections) == 1
+    state = teacher.shared_state_dict()
+    assert {"projection.weight", "projection.bias"} < set(state)
+    assert teacher.projection_state_dict() == {}
+    student = HeteroGraphSAGE(5, ["a", "b"], 6, 2, "mean").double()
+    student.load_shared(state)
+    x = torch.randn(3, 5, dtype=torch.float64)
+    for table in ("a", "b"):
+        torch.testing.assert_close(student.project(table, x), teacher.project("items", x))
+    student.projections["0"].weight.data.zero_()
+    assert student.projections["1"].weight.abs().sum() > 0
+    with pytest.raises(ModelError, match=r"projection.weight is \(6, 5\), expected \(6, 4\)"):
+        HeteroGraphSAGE(4, ["a"], 6, 2, "mean").load_shared(state)
 
 
 def test_shared_weights_of_another_size_are_refused_by_name(shop):
