@@ -103,3 +103,24 @@ def test_roles_partition_the_databases():
     assert isinstance(profile, Profile)
     names = [d.name for role in ("pretrain", "heldout") for d in profile.by_role(role)]
     assert sorted(names) == sorted(d.name for d in profile.databases)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("sage_sweep: {a: {mask_probabilty: 0.5}}", r"sage_sweep\.a\.mask_probabilty.*sage_weights"),
+    ("sage_sweep: {a: {mask_probability: 2}}", r"sage_sweep\.a\.mask_probability"),
+    ("sage_sweep: {a-b: {}}", "letters, digits and _"),
+    ("sage_sweep: {sage_weights: {}}", "the name is taken"),
+    ("sage_sweep: {a: {layers: 1, fan_out: [3]}}", "layers must be those of sage_weights"),
+    ("transfer_metrics: {shares: [0.1], fan_out: [3, 2], pretrainings: [b]}",
+     "no pre-training 'b'; there are sage_weights"),
+    ("transfer_metrics: {shares: [1.5]}", r"transfer_metrics\.shares"),
+    ("transfer_metrics: {variants: [random_head]}", "random_head is no pre-trained variant"),
+])
+def test_a_sweep_or_transfer_that_cannot_be_run_is_refused_by_name(tmp_path, text, message):
+    with pytest.raises(SettingsError, match=message):
+        load_profile(write(tmp_path, f"extends: demo\n{text}\n"))
+
+
+def test_a_pretraining_of_the_sweep_differs_from_sage_weights_in_what_it_says_alone(tmp_path):
+    profile = load_profile(write(tmp_path, "extends: demo\nsage_sweep: {a: {gamma: 3.0}}\n"))
+    assert profile.swept("a") == profile.sage_weights.model_copy(update={"gamma": 3.0})

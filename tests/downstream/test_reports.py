@@ -94,3 +94,39 @@ def test_the_page_holds_its_figures_and_escapes_its_title(folders, draft):
     page = (draft.folder / "notes/report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "<b>mine" not in page
+
+
+def test_pretrainings_their_use_of_the_graph_and_transfer_each_have_a_table(
+        folders, draft, tmp_path):
+    for name in ("sage_weights", "sage_sweep__mask_50"):
+        folder = folders.setdefault(name, tmp_path / name)
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({
+            "objective": "dimensions", "target": "embedding", "projections": "own",
+            "mask_probability": 0.5 if "50" in name else 0.15, "hidden": 8}))
+        (folder / "test.json").write_text(json.dumps({
+            f"test_{k}": 0.25 for k in ("mse", "mse_sum", "cosine", "loss")}))
+        pl.DataFrame([{"database": "rel-a", "nodes": 10, "mse": 0.3, "shuffled_mse": 0.4,
+                       "column_mean_mse": 0.5, "ridge_mse": 0.1, "explained": 0.4,
+                       "ridge_explained": 0.8, "from_neighbours": 0.25}]).write_parquet(
+            folder / "graph_use.parquet")
+    moved = folders["transfer_metrics__rel_x__wins"] = tmp_path / "transfer"
+    moved.mkdir()
+    row = {"database": "rel-x", "task": "wins", "pretraining": "none", "variant": "scratch",
+           "share": 0.1, "labels": 7, "regime": "rolling", "metric": "roc_auc", "n_test": 40,
+           "seeds": 3, "mean": 0.6, "std": 0.01, "gain": None, "gain_std": None, "wins": None,
+           "validation_gain": None}
+    gained = {**row, "pretraining": "mask_50", "variant": "finetuned", "gain": 0.05,
+              "gain_std": 0.02, "wins": 3, "validation_gain": 0.04}
+    pl.DataFrame([row, gained], infer_schema_length=None).write_parquet(moved / "transfer.parquet")
+    write_report(folders, ReportSettings(), draft)
+    text = (draft.folder / "report.md").read_text()
+    assert ("| mask_50 | dimensions | embedding | own | 0.50 | 2.500e-01 |" in text)
+    assert "| sage_weights | rel-a | 10 | 0.3000 | 0.4000 | 0.5000 | 0.1000 | 40.0% |" in text
+    assert ("| rel-x | wins | rolling | 10% (7) | mask_50 | finetuned | 0.6000 ± 0.0100 | "
+            "+0.0500 ± 0.0200 | 3 of 3 | +0.0400 |") in text
+    page = (draft.folder / "notes" / "report.html").read_text()
+    assert page.count("<h2>") == 4 + 2  # two metrics; transfer, Table 2, graph use and no more
+    for name in ("pretraining", "graph_use", "transfer"):
+        assert pl.read_parquet(draft.folder / f"{name}.parquet").height == 2
+    assert (draft.notes / "transfer_rel-x_wins.png").stat().st_size > 1_000

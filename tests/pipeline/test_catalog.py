@@ -22,7 +22,7 @@ def ancestors(nodes, key):
     return found
 
 
-@pytest.mark.parametrize("name", ["demo", "f1", "paper"])
+@pytest.mark.parametrize("name", ["demo", "f1", "paper", "transfer"])
 @pytest.mark.parametrize("trained", TRAINED, ids=lambda key: key[0])
 def test_no_held_out_database_reaches_what_is_pre_trained(name, trained):
     profile = load_profile(name)
@@ -30,6 +30,29 @@ def test_no_held_out_database_reaches_what_is_pre_trained(name, trained):
     reached = ancestors(catalog(profile), trained)
     assert reached
     assert not {key for key in reached if key[-1] in heldout}
+
+
+@pytest.mark.parametrize("name", ["f1", "paper", "transfer"])
+def test_the_sweep_is_made_of_what_sage_weights_is_made_of(name):
+    profile = load_profile(name)
+    nodes = catalog(profile)
+    base = nodes["sage_weights",].inputs
+    for run in profile.sage_sweep:
+        inputs = nodes["sage_sweep", run].inputs
+        assert set(base.items()) <= set(inputs.items())
+        extra = {key[0] for key in inputs.values()} - {key[0] for key in base.values()}
+        assert extra == ({"source", "bart_checkpoint"} if "cells" in run else set())
+        heldout = {d.name.replace("-", "_") for d in profile.by_role("heldout")}
+        assert not {key for key in ancestors(nodes, ("sage_sweep", run)) if key[-1] in heldout}
+        assert nodes["report",].inputs[f"sage_sweep__{run}"] == ("sage_sweep", run)
+
+
+def test_transfer_compares_the_named_pretrainings_alone():
+    profile = load_profile("transfer")
+    inputs = catalog(profile)["transfer_metrics", "rel_f1", "driver_dnf"].inputs
+    found = {name.removeprefix("sage_sweep__") for name in inputs if name.startswith("sage_")}
+    assert found == set(profile.transfer_metrics.pretrainings)
+    assert not any(key[0] == "transfer_metrics" for key in catalog(load_profile("f1")))
 
 
 def test_the_demo_has_the_designs_assets_groups_and_upstreams():
