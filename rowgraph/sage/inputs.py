@@ -76,24 +76,25 @@ class InputMaker:
                          for d in databases}
         self.hiding = hiding_of(settings, {d.name: d.masked_texts for d in databases})
         self.settings, self.device = settings, device
+        # One thread for life: each new one claims memory that is never given back.
+        self._pool = ThreadPoolExecutor(max_workers=1)
 
     def ahead(self, plan: Sequence[Seeds], what: Sequence[tuple]) -> Iterator[Inputs]:
         """The inputs of each batch in order, made a few ahead in another thread.
 
         Each is a function of its arguments alone: the thread changes when it is made, not what.
         """
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting: deque = deque()
-            try:
-                for seeds, parts in zip(plan, what, strict=True):
-                    waiting.append(pool.submit(self.make, seeds, parts))
-                    if len(waiting) > AHEAD:
-                        yield waiting.popleft().result()
-                while waiting:
+        waiting: deque = deque()
+        try:
+            for seeds, parts in zip(plan, what, strict=True):
+                waiting.append(self._pool.submit(self.make, seeds, parts))
+                if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def make(self, seeds: Seeds, what: tuple[object, ...]) -> Inputs:
         """Neighbourhood, embeddings and mask of a batch, drawn for `what`."""

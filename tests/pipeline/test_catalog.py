@@ -152,3 +152,19 @@ def test_a_changed_database_leaves_the_graphs_of_the_others_alone():
     assert "entity_graph/rel_grocery" not in marked
     assert "source/rel_grocery" not in marked
     assert "bart_checkpoint" in marked
+
+
+def test_of_the_sweep_only_what_changed_is_made_again():
+    profile = load_profile("transfer")
+    before = code_versions(catalog(profile))
+    sweep = {**profile.sage_sweep, "rows_shared": {**profile.sage_sweep["rows_shared"], "gamma": 3}}
+    after = code_versions(catalog(profile.model_copy(update={"sage_sweep": sweep})))
+    moved = {"/".join(key[:2]) for key in before if before[key] != after[key]}
+    assert moved == {"sage_sweep/rows_shared", "transfer_metrics/rel_f1",
+                     "transfer_metrics/rel_stack_small", "report"}
+
+
+def test_all_of_the_sweep_hangs_on_sage_weights_and_transfer_on_its_own_section():
+    stages = {"sage_weights", "sage_sweep", "downstream_metrics", "transfer_metrics", "report"}
+    assert changed("transfer", "sage_weights", learning_rate=0.5) == stages
+    assert changed("transfer", "transfer_metrics", epochs=99) == {"transfer_metrics", "report"}
