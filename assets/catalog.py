@@ -18,7 +18,7 @@ REVISIONS = {
     "sampled_rows": 2,
     "linearized_corpus": 1,
     "bart_checkpoint": 1,
-    "node_embeddings": 1,
+    "node_embeddings": 2,
     "entity_graph": 1,
     "sage_weights": 2,
     "sage_sweep": 1,

@@ -79,16 +79,24 @@ def plain(checkpoint: Path, batch: int) -> Encode:
     return encode_texts
 
 
-def ours(checkpoint: Path, **settings) -> Encode:
-    """`RowEncoder` as `node_embeddings` uses it, but for the distinct texts."""
-    encoder = RowEncoder.open(checkpoint, NodeEmbeddingsSettings(**settings), "cpu")
+def ours(checkpoint: Path, *, cells: bool = True, fused: bool = True, distinct: bool = True,
+         batch_tokens: int = 4_096, **settings) -> Encode:
+    """`RowEncoder` as `node_embeddings` uses it, or without one of the things that make it fast.
+
+    Args:
+        cells: each distinct cell is tokenized once; else whole texts are.
+        fused: the forward pass made for bfloat16; else the library's.
+        distinct: each distinct text is encoded once.
+    """
+    encoder = RowEncoder.open(
+        checkpoint, NodeEmbeddingsSettings(batch_tokens=batch_tokens, **settings), "cpu")
+    if not cells:
+        encoder._tokenized = lambda texts: encoder._tokens(texts, specials=True)
+    if not fused:
+        encoder.fused, encoder.batch_tokens = None, batch_tokens
+    if distinct:
+        return lambda texts: encode(texts, encoder, log=lambda *_: None)
     return lambda texts: encoder.encode_distinct(texts).vectors
-
-
-def ours_distinct(checkpoint: Path, **settings) -> Encode:
-    """All of it."""
-    encoder = RowEncoder.open(checkpoint, NodeEmbeddingsSettings(**settings), "cpu")
-    return lambda texts: encode(texts, encoder, log=lambda *_: None)
 
 
 def agreement(found: np.ndarray, reference: np.ndarray) -> float:
@@ -119,10 +127,12 @@ def main() -> None:
     contestants = {
         "sentence-transformers": peer(checkpoint),
         "plain loop, 32 rows": plain(checkpoint, 32),
-        "1 worker, no padding": ours(checkpoint, workers=1, batch_tokens=4_096),
-        "a worker a core": ours(checkpoint, workers=n, batch_tokens=4_096),
-        "and distinct texts once": ours_distinct(checkpoint, workers=n, batch_tokens=4_096),
-        "and bf16": ours_distinct(checkpoint, workers=n, batch_tokens=4_096, precision="bf16"),
+        "1 worker, no padding": ours(checkpoint, workers=1, cells=False, distinct=False),
+        "a worker a core": ours(checkpoint, workers=n, cells=False, distinct=False),
+        "and distinct texts once": ours(checkpoint, workers=n, cells=False),
+        "and distinct cells once": ours(checkpoint, workers=n),
+        "and bf16": ours(checkpoint, workers=n, fused=False, precision="bf16"),
+        "and a fused forward pass": ours(checkpoint, workers=n, precision="bf16"),
     }
     results = {}
     for name in args.names:

@@ -5,7 +5,8 @@ among them; padding does not (docs/decisions/fine-tuning.md). Equal texts have e
 each distinct one is encoded once. What makes it fast (`make bench-encode` has the share of each):
 batches of equal length, hence hardly any padding and no attention mask; batches small enough for a
 processor's cache; one thread for each batch, which wastes nothing on waiting for the others, where
-a thread pool inside each matrix product would; bfloat16 where the processor has it.
+a thread pool inside each matrix product would; each distinct cell tokenized once; bfloat16 where
+the processor has it, with a forward pass made for it (`rowgraph.language.inference`).
 
 Shapes: B texts of a batch, S its longest text in tokens, D width, N texts.
 """
@@ -22,10 +23,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoTokenizer, BartForConditionalGeneration, PreTrainedTokenizerFast
 
+from rowgraph.language import inference
 from rowgraph.language.precision import usable_precision
 from rowgraph.language.vocabulary import quiet
+from rowgraph.rows.linearization import ATTRIBUTE
 from rowgraph.settings import NodeEmbeddingsSettings
 
 Log = Callable[[int, dict[str, float]], None]
@@ -60,6 +64,9 @@ class RowEncoder:
         self.dim: int = model.config.d_model
         self.max_tokens = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         self.encoder = model.get_encoder().to(self.device).eval()
+        self.fused = inference.fused(self.encoder)
+        self.batch_tokens = (min(settings.batch_tokens, inference.BATCH_TOKENS) if self.fused
+                             else settings.batch_tokens)
         self.precision = "bf16" if model.dtype == torch.bfloat16 else "fp32"
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
@@ -82,9 +89,7 @@ class RowEncoder:
     def encode_distinct(self, texts: Sequence[str]) -> Encoded:
         """Vectors of texts, none of which is looked up among the others."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        pieces = [texts[first:first + TOKENIZED_AT_A_TIME]
-                  for first in range(0, len(texts), TOKENIZED_AT_A_TIME)]
-        ids = [row for part in self._map(self._tokenize, pieces) for row in part]
+        ids = self._tokenized(texts)
         length_N = np.array([len(row) for row in ids], dtype=np.int64)
         cut_N = np.minimum(length_N, self.max_tokens)
 
@@ -95,7 +100,7 @@ class RowEncoder:
                 batch_BS[b, cut_N[place] - 1] = ids[place][-1]  # `</s>` stays
             vectors[places] = self._pooled(batch_BS, cut_N[places]).cpu().numpy()
 
-        self._map(encode_batch, batches_by_length(cut_N, self.settings.batch_tokens))
+        self._map(encode_batch, batches_by_length(cut_N, self.batch_tokens))
         return Encoded(vectors, length_N > self.max_tokens)
 
     def _map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -109,10 +114,31 @@ class RowEncoder:
         finally:
             torch.set_num_threads(threads)
 
-    def _tokenize(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Whole texts; without the character offsets that the library's own call works out."""
+    def _tokenized(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Whole texts, `<s>` and `</s>` included; each distinct cell goes to the tokenizer once."""
         backend = self.tokenizer.backend_tokenizer
-        return [np.array(row.ids) for row in backend.encode_batch_fast(list(texts))]
+        if not splits_at_attributes(backend):
+            return self._tokens(texts, specials=True)
+        marker = backend.token_to_id(ATTRIBUTE)
+        alone = backend.encode(ATTRIBUTE).ids
+        place = alone.index(marker)
+        start, end = np.array(alone[:place], np.int64), np.array(alone[place + 1:], np.int64)
+        number_of: dict[str, int] = {}
+        numbers = [[number_of.setdefault(part, len(number_of)) for part in _parts(text)]
+                   for text in texts]
+        ids = self._tokens(list(number_of), specials=False)
+        return [np.concatenate([start, *(ids[n] for n in row), end]) for row in numbers]
+
+    def _tokens(self, texts: Sequence[str], *, specials: bool) -> list[np.ndarray]:
+        """Without the character offsets that the library's own call works out."""
+        def tokenize(piece: Sequence[str]) -> list[np.ndarray]:
+            rows = self.tokenizer.backend_tokenizer.encode_batch_fast(
+                list(piece), add_special_tokens=specials)
+            return [np.array(row.ids, dtype=np.int64) for row in rows]
+
+        pieces = [texts[first:first + TOKENIZED_AT_A_TIME]
+                  for first in range(0, len(texts), TOKENIZED_AT_A_TIME)]
+        return [row for part in self._map(tokenize, pieces) for row in part]
 
     @torch.inference_mode()
     def _pooled(self, batch_BS: np.ndarray, length_B: np.ndarray) -> torch.Tensor:
@@ -120,13 +146,36 @@ class RowEncoder:
         ids_BS = torch.from_numpy(batch_BS).to(self.device)
         S = ids_BS.shape[1]
         if length_B.min() == S:
-            hidden_BSD = self.encoder(input_ids=ids_BS).last_hidden_state
-            return hidden_BSD.sum(1, dtype=torch.float32) / S
+            return self._hidden(ids_BS, None).sum(1, dtype=torch.float32) / S
         lengths_B = torch.from_numpy(length_B).to(self.device)
         real_BS = torch.arange(S, device=self.device) < lengths_B[:, None]
-        hidden_BSD = self.encoder(input_ids=ids_BS,
-                                  attention_mask=real_BS.long()).last_hidden_state
-        return mean_pool(hidden_BSD.float(), real_BS)
+        return mean_pool(self._hidden(ids_BS, real_BS).float(), real_BS)
+
+    def _hidden(self, ids_BS: torch.Tensor, real_BS: torch.Tensor | None) -> torch.Tensor:
+        """Last hidden states, [B, S, D]."""
+        if self.fused:
+            return self.fused(ids_BS, real_BS)
+        mask_BS = None if real_BS is None else real_BS.long()
+        return self.encoder(input_ids=ids_BS, attention_mask=mask_BS).last_hidden_state
+
+
+def splits_at_attributes(backend: Tokenizer) -> bool:
+    """Whether a text's tokens are those of its parts, cut after each `<attr>`.
+
+    They are where `<attr>` is cut out before anything else looks at the text, and where what
+    follows it is treated as the start of a text is.
+    """
+    markers = [token for token in backend.get_added_tokens_decoder().values()
+               if token.content == ATTRIBUTE]
+    return (all(not (token.normalized or token.rstrip or token.single_word) for token in markers)
+            and bool(markers) and backend.normalizer is None
+            and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel))
+
+
+def _parts(text: str) -> list[str]:
+    """A text cut after each `<attr>`, which takes the space before it along."""
+    *parts, last = text.split(ATTRIBUTE)
+    return [part + ATTRIBUTE for part in parts] + [last]
 
 
 def mean_pool(hidden_BSD: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:

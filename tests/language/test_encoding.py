@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, BartModel
 
-from rowgraph.language.encoding import RowEncoder, batches_by_length, encode
+from rowgraph.language.encoding import RowEncoder, batches_by_length, encode, splits_at_attributes
 from rowgraph.language.precision import usable_precision
 from rowgraph.settings import NodeEmbeddingsSettings
 
@@ -21,6 +24,11 @@ def silent(step, metrics):
 @pytest.fixture(scope="module")
 def texts(corpus) -> list[str]:
     return [*corpus["text"].to_list(), "", "<table> t"] * 2
+
+
+@pytest.fixture(scope="module")
+def encoder(checkpoint) -> RowEncoder:
+    return RowEncoder.open(checkpoint, SETTINGS, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +81,42 @@ def test_texts_are_cut_as_the_tokenizer_cuts_them_and_said_to_be(texts, checkpoi
     assert encoder.encode_distinct(texts).truncated.tolist() == expected
 
 
+SNIPPETS = ("<table>", "<attr>", "<value>", "<mask>", "<s>", "</s>", "<attr", "attr>", "<\\attr>",
+            " ", "  ", "\t", "\n", "\x1c", "\x85", "\u3000", "a", "name 1", "0", "é", "'s", "")
+
+
+@given(st.lists(st.lists(st.sampled_from(SNIPPETS) | st.text(max_size=3), max_size=9)
+                .map("".join), max_size=6))
+def test_tokens_of_a_text_are_those_of_its_cells(encoder, texts):
+    assert splits_at_attributes(encoder.tokenizer.backend_tokenizer)
+    expected = encoder.tokenizer(texts, verbose=False)["input_ids"] if texts else []
+    assert [ids.tolist() for ids in encoder._tokenized(texts)] == expected
+
+
+def test_a_cell_goes_to_the_tokenizer_once(encoder, texts, monkeypatch):
+    seen = []
+    tokens = RowEncoder._tokens
+    monkeypatch.setattr(RowEncoder, "_tokens", lambda self, texts, specials: seen.extend(texts)
+                        or tokens(self, texts, specials=specials))
+    encoder._tokenized(texts)
+    cells = [cell for text in texts for cell in re.split("(?<=<attr>)", text)]
+    assert sorted(seen) == sorted(set(cells))
+
+
+@pytest.mark.parametrize("change", ["no marker", "normalizer", "pre-tokenizer"])
+def test_texts_stay_whole_where_cells_might_have_other_tokens(change):
+    backend = Tokenizer(models.WordLevel({"a": 0, "<attr>": 1}, unk_token="a"))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if change != "no marker":
+        backend.add_special_tokens(["<attr>"])
+        assert splits_at_attributes(backend)
+    if change == "normalizer":
+        backend.normalizer = normalizers.NFC()
+    if change == "pre-tokenizer":
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    assert not splits_at_attributes(backend)
+
+
 def test_each_distinct_text_is_encoded_once(texts, checkpoint):
     seen = []
     encode(texts, RowEncoder.open(checkpoint, SETTINGS, "cpu"),
@@ -87,6 +131,9 @@ def test_half_precision_stays_near(texts, reference, checkpoint):
     found = encode(texts, RowEncoder.open(checkpoint, settings, "cpu"), log=silent)
     assert np.abs(found - reference).max() < 0.1
     assert np.abs(found - reference).max() > 0  # it did run in half precision
+    ours = RowEncoder.open(checkpoint, settings, "cpu")
+    ours.fused = None  # as on a device that the fused pass is not for
+    assert np.abs(encode(texts, ours, log=silent) - found).max() < 0.1
 
 
 def test_a_processor_without_bfloat16_computes_in_fp32_and_says_so(
