@@ -15,66 +15,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from numba import njit, types
 
 from rowgraph.databases.database import TIMELESS, Database
+from rowgraph.graph.adjacency import (
+    Adjacency,
+    EdgeType,
+    GraphError,
+    grouped_by_parent,
+    in_time_order,
+)
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-EdgeType = tuple[str, str, str]  # (source, relation, destination): messages flow that way
+__all__ = ["Adjacency", "EdgeType", "EntityGraph", "GraphError", "build_entity_graph"]
 
 FORMAT_VERSION = 1
-
-
-class GraphError(ValueError):
-    """A database or a folder that gives no entity graph; the message names table and column."""
-
-
-@dataclass(frozen=True)
-class Adjacency:
-    """The neighbours along one edge type, grouped by destination.
-
-    Args:
-        indptr: int64 [num_dst + 1]; the neighbours of node i are `indices[indptr[i]:indptr[i+1]]`.
-        indices: int64 [E], source rows. Within a destination they ascend by time, ties by row
-            number (`EntityGraph` checks that), so that what is visible is always a prefix.
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-
-    def __post_init__(self):
-        for name in ("indptr", "indices"):
-            array = getattr(self, name)
-            if array.ndim != 1 or array.dtype != np.int64:
-                raise GraphError(f"adjacency: {name} must be int64 with one dimension, found "
-                                 f"{array.dtype} with {array.ndim}")
-        if len(self.indptr) == 0 or self.indptr[0] != 0 or self.indptr[-1] != len(self.indices):
-            raise GraphError("adjacency: indptr must start at 0 and end at the number of edges "
-                             f"({len(self.indices)})")
-        if np.any(np.diff(self.indptr) < 0):
-            raise GraphError("adjacency: indptr must not decrease")
-
-    @property
-    def num_dst(self) -> int:
-        """Nodes of the destination type."""
-        return len(self.indptr) - 1
-
-    @property
-    def num_edges(self) -> int:
-        """Edges of this type."""
-        return len(self.indices)
-
-    @property
-    def degree(self) -> np.ndarray:
-        """int64 [num_dst]: neighbours of each destination."""
-        return np.diff(self.indptr)
-
-    def edge_index(self) -> np.ndarray:
-        """int64 [2, E]: source and destination rows, ordered by destination."""
-        destination = np.repeat(np.arange(self.num_dst, dtype=np.int64), self.degree)
-        return np.stack([self.indices, destination])
+IN_ROW_ORDER = np.empty(0, dtype=np.int64)  # of a table whose rows ascend by time already
 
 
 @dataclass(frozen=True)
@@ -103,10 +60,12 @@ class EntityGraph:
                 raise GraphError(f"graph: times of {node_type} must be int64 "
                                  f"[{self.num_nodes[node_type]}], found {times.dtype} "
                                  f"{list(times.shape)}")
+        ascending = {t: _ascending(times) for t, times in self.times.items()}
         for edge_type, adjacency in self.adjacency.items():
-            self._check_edges(edge_type, adjacency)
+            self._check_edges(edge_type, adjacency, ascending)
 
-    def _check_edges(self, edge_type: EdgeType, adjacency: Adjacency) -> None:
+    def _check_edges(self, edge_type: EdgeType, adjacency: Adjacency,
+                     ascending: Mapping[str, bool]) -> None:
         source, _, destination = edge_type
         if source not in self.num_nodes or destination not in self.num_nodes:
             raise GraphError(f"graph: edge type {edge_type} joins a table that is not among "
@@ -121,7 +80,8 @@ class EntityGraph:
             raise GraphError(f"graph: {edge_type} names rows {low} to {high} of {source}, which "
                              f"has {self.num_nodes[source]}")
         # An unsorted adjacency would let a seed see the future, hence the check of every edge.
-        if not _in_time_order(adjacency.indptr, adjacency.indices, self.times[source]):
+        if not in_time_order(adjacency.indptr, adjacency.indices, self.times[source],
+                             ascending[source]):
             raise GraphError(f"graph: the neighbours of a row along {edge_type} must ascend by "
                              "time, ties by row number")
 
@@ -194,7 +154,8 @@ class EntityGraph:
 def build_entity_graph(database: Database) -> EntityGraph:
     """Turn every foreign key into edges, in both directions, with RelBench's names.
 
-    Reads key and time columns only. A null foreign key gives no edge.
+    Reads key and time columns only, one at a time: beside the graph itself, no more than a column
+    and its place in the order is in memory. A null foreign key gives no edge.
 
     Raises:
         GraphError: a primary key is not the row number, or a foreign key names a row that its
@@ -204,18 +165,21 @@ def build_entity_graph(database: Database) -> EntityGraph:
     times = {table: database.times(table) for table in database.tables}
     adjacency: dict[EdgeType, Adjacency] = {}
     for table, schema in database.tables.items():
-        frame = database.read(table, list(schema.key_cols))
         if schema.pkey_col is not None:
-            _check_primary_key(database.name, table, frame[schema.pkey_col])
-        by_time = np.argsort(times[table], kind="stable") if schema.fkeys else None
+            _check_primary_key(database.name, table, _column(database, table, schema.pkey_col))
+        by_time = _time_order(times[table]) if schema.fkeys else IN_ROW_ORDER
+        one_each = np.arange(num_nodes[table] + 1, dtype=np.int64)  # shared by keys without null
         for fkey, parent in schema.fkeys.items():
-            parent_row = _parent_rows(database.name, table, frame[fkey], parent, num_nodes[parent])
+            parent_row = _parent_rows(database.name, table, _column(database, table, fkey),
+                                      parent, num_nodes[parent])
             present = parent_row >= 0
-            degree = np.bincount(parent_row[present], minlength=num_nodes[parent])
+            whole = present.all()
+            edges = parent_row if whole else parent_row[present]
+            indptr = _indptr(np.bincount(edges, minlength=num_nodes[parent]))
             adjacency[table, f"f2p_{fkey}", parent] = Adjacency(
-                indptr := _indptr(degree), _grouped(by_time, parent_row, indptr))
+                indptr, grouped_by_parent(by_time, parent_row, indptr))
             adjacency[parent, f"rev_f2p_{fkey}", table] = Adjacency(
-                _indptr(present), np.ascontiguousarray(parent_row[present]))
+                one_each if whole else _indptr(present), edges)
     return EntityGraph(tuple(database.tables), num_nodes, times, adjacency)
 
 
@@ -223,8 +187,23 @@ def _open(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
+def _column(database: Database, table: str, column: str) -> pl.Series:
+    return database.read(table, [column])[column]
+
+
 def _indptr(degree: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
+    indptr = np.zeros(len(degree) + 1, dtype=np.int64)
+    np.cumsum(degree, out=indptr[1:])
+    return indptr
+
+
+def _ascending(times: np.ndarray) -> bool:
+    return not np.any(times[1:] < times[:-1])
+
+
+def _time_order(times: np.ndarray) -> np.ndarray:
+    """int64 [num_rows]: rows by time, ties by row number; empty where they lie so already."""
+    return IN_ROW_ORDER if _ascending(times) else np.argsort(times, kind="stable")
 
 
 def _check_primary_key(database: str, table: str, key: pl.Series) -> None:
@@ -245,37 +224,13 @@ def _parent_rows(database: str, table: str, key: pl.Series, parent: str, rows: i
                          f"{key.dtype}; number the rows again")
     if key.dtype.is_float():
         key = key.fill_nan(None)
-    number = key.cast(pl.Int64, strict=False)
-    wrong = key.is_not_null() & ~(number.is_between(0, rows - 1) & (number == key)).fill_null(False)
-    if wrong.any():
+    number, nulls = key.cast(pl.Int64, strict=False), key.null_count()
+    sound = number.null_count() == nulls and (key.dtype.is_integer() or (number == key).all())
+    if not sound or (nulls < len(key) and not 0 <= number.min() <= number.max() < rows):
+        wrong = key.is_not_null() & ~(number.is_between(0, rows - 1)
+                                      & (number == key)).fill_null(False)
         row = wrong.arg_max()
         raise GraphError(f"{database}: {table}.{key.name} names row {key[row]!r} of {parent} in "
                          f"row {row}, but {parent} has rows 0 to {rows - 1} ({wrong.sum()} such "
                          "keys); make dangling keys null or resolve the database again")
-    return number.fill_null(-1).to_numpy().astype(np.int64)
-
-
-_ints = types.Array(types.int64, 1, "C", readonly=True)  # memory-mapped arrays are read-only
-
-
-@njit(types.int64[::1](_ints, _ints, _ints))
-def _grouped(by_time, parent_row, indptr):
-    """Rows by parent, keeping the order of `by_time` (a counting sort; -1 is left out)."""
-    place = indptr.copy()
-    out = np.empty(indptr[-1], dtype=np.int64)
-    for row in by_time:
-        parent = parent_row[row]
-        if parent >= 0:
-            out[place[parent]] = row
-            place[parent] += 1
-    return out
-
-
-@njit(types.boolean(_ints, _ints, _ints))
-def _in_time_order(indptr, indices, times):
-    for node in range(len(indptr) - 1):
-        for e in range(indptr[node] + 1, indptr[node + 1]):
-            before, after = indices[e - 1], indices[e]
-            if times[before] > times[after] or (times[before] == times[after] and before > after):
-                return False
-    return True
+    return number.fill_null(-1).to_numpy()

