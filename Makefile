@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo test lint ui f1 paper bench-encode bench-health clean help
+.PHONY: demo test lint ui f1 transfer paper bench-encode bench-graph bench-sampler bench-scale \
+	bench-health clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +33,9 @@ ui: $(VENV)/.ready  ## Dagster UI and MLflow on 127.0.0.1
 f1: $(VENV)/.ready  ## Four embedded databases pre-train, rel-f1 is held out
 	$(BIN)/rowgraph run --profile f1
 
+transfer: $(VENV)/.ready  ## What pre-training is worth, on rel-f1 and rel-stack-small: two hours
+	$(BIN)/rowgraph run --profile transfer
+
 paper: $(VENV)/.ready  ## The paper's experiment: one large GPU, about a day
 	$(BIN)/rowgraph run --profile paper
 
@@ -41,6 +45,20 @@ $(VENV)/.bench: $(VENV)/.ready
 
 bench-encode: $(VENV)/.bench  ## Encoding against sentence-transformers, on ROWGRAPH_DATABASES
 	$(BIN)/python -m benchmarks.encode
+
+bench-graph: $(VENV)/.ready  ## Graph building against relbench; 12 GB of memory
+	$(BIN)/python -m benchmarks.graph --folder .rowgraph/benchmarks
+
+$(VENV)/.bench-sampler: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet setuptools wheel
+	$(BIN)/python -m pip install --no-build-isolation --editable '.[bench-sampler]'
+	@touch $@
+
+bench-sampler: $(VENV)/.bench-sampler  ## Sampling against PyG on torch-sparse, built from source
+	$(BIN)/python -m benchmarks.sampler
+
+bench-scale: $(VENV)/.ready  ## Pre-training on 22.8 million rows: 12 GB of disk, 16 of memory
+	$(BIN)/python -m benchmarks.scale --folder .rowgraph/benchmarks
 
 bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation of collapse: hours
 	$(BIN)/python -m benchmarks.collapse --profile demo

@@ -1,6 +1,8 @@
 """The kernel of neighbour sampling: draw the neighbours of some nodes along one edge type.
 
-One kernel serves temporal and static sampling; `rowgraph.graph.sampling` says what they mean. The
+`rowgraph.graph.sampling` says what temporal and static sampling mean; one kernel serves both. It
+goes over the nodes several times, and each pass reads one kind of thing: a large graph lies in no
+cache, and reads that do not wait for each other overlap (docs/decisions/sampler.md). The
 signatures are explicit, so that everything is compiled once, in about a second, when this module
 is imported, and nothing is cached on disk.
 """
@@ -46,8 +48,10 @@ class FoundNodes:
         return self.count
 
 
+_NODE = np.int64(2**32 - 1)  # a slot holds a node in its low bits and a tag above; -1 is free
+
 _int, _uint, _flag = types.int64, types.uint64, types.boolean
-_ints, _uints = types.int64[::1], types.uint64[::1]
+_ints, _uints, _pairs = types.int64[::1], types.uint64[::1], types.int64[:, ::1]
 _frozen = types.Array(types.int64, 1, "C", readonly=True)  # memory-mapped arrays are read-only
 
 
@@ -65,7 +69,7 @@ def _child(key, what):
     return _mix(key + np.uint64(what + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@njit(_uints(_uint, _frozen, _frozen))
+@njit(_uints(_uint, _frozen, _frozen), nogil=True)
 def tree_keys_of(base, rows, bounds):
     """A key per seed from its row and time, or the one key of a shared tree."""
     if len(rows) == 0:
@@ -76,80 +80,109 @@ def tree_keys_of(base, rows, bounds):
     return keys
 
 
-@njit(_int(_ints, _int, _int, _int, _int))
-def _slot(slots, tree, row, num_rows, mask):
-    """Where the search for (tree, row) begins."""
-    return np.int64(_mix(np.uint64(tree * num_rows + row)) & np.uint64(mask))
+@njit(_uint(_int, _int, _int))
+def _hash(tree, row, num_rows):
+    """Of a node in its tree: its low bits say where the search for it begins."""
+    return _mix(np.uint64(tree * num_rows + row))
 
 
-@njit(types.void(_ints, _ints, _int, _int, _ints))
+@njit(_int(_uint))
+def _tag(key):
+    """The high bits of a hash, kept in a slot so that few other nodes have to be looked at."""
+    return np.int64((key >> np.uint64(33)) << np.uint64(32))
+
+
+@njit(types.void(_ints, _ints, _int, _int, _ints), nogil=True)
 def _index(rows, trees, count, num_rows, slots):
     """Enter the nodes found so far into an empty table."""
-    mask = len(slots) - 1
+    mask = np.int64(len(slots) - 1)
     for node in range(count):
-        slot = _slot(slots, trees[node], rows[node], num_rows, mask)
+        key = _hash(trees[node], rows[node], num_rows)
+        slot = np.int64(key) & mask
         while slots[slot] >= 0:
             slot = (slot + 1) & mask
-        slots[slot] = node
+        slots[slot] = _tag(key) | node
 
 
-@njit(_int(_frozen, _ints, _int, _int, _int))
-def most_edges(indptr, rows, low, high, k):
-    """An upper bound of the edges that nodes `low` to `high` can draw."""
-    most = 0
-    for node in range(low, high):
-        most += min(k, indptr[rows[node] + 1] - indptr[rows[node]])
-    return most
+@njit(_int(_frozen, _frozen, _frozen, _ints, _ints, _frozen, _flag, _int, _pairs), nogil=True)
+def eligible(indptr, indices, times, rows, trees, bounds, bounded, k, spans):
+    """Where the neighbours lie that each of some nodes may see; returns the edges to draw.
 
-
-@njit(types.UniTuple(_int, 2)(
-    _frozen, _frozen, _frozen, _ints, _ints, _int, _int, _uints, _frozen, _flag, _flag, _int, _int,
-    _ints, _ints, _ints, _int, _int, types.int64[:, ::1]), nogil=True)
-def expand(indptr, indices, times, dst_rows, dst_trees, low, high, tree_keys, bounds, temporal,
-            latest, k, number, src_rows, src_trees, slots, src_num_rows, src_count, pairs):
-    """Draw neighbours of destinations `low` to `high` along one edge type.
-
-    Returns the number of edges written to `pairs` and the new number of source nodes.
+    `spans` receives their first position in `indices` and the one after their last.
     """
-    mask = len(slots) - 1
     num_edges = 0
-    chosen = np.empty(k, dtype=np.int64)
-    for dst in range(low, high):
-        row, tree = dst_rows[dst], dst_trees[dst]
-        begin, end = indptr[row], indptr[row + 1]
-        if temporal:  # neighbours ascend by time: what is strictly older is a prefix
+    for node in range(len(rows)):
+        spans[0, node], spans[1, node] = indptr[rows[node]], indptr[rows[node] + 1]
+    for node in range(len(rows)):
+        begin, end = spans[0, node], spans[1, node]
+        if bounded and begin < end:
+            bound = bounds[trees[node]]
             left = begin
-            while left < end:
+            if times[indices[end - 1]] < bound:
+                left = end
+            while left < end:  # neighbours ascend by time: what is strictly older is a prefix
                 middle = (left + end) // 2
-                if times[indices[middle]] < bounds[tree]:
+                if times[indices[middle]] < bound:
                     left = middle + 1
                 else:
                     end = middle
-        eligible = end - begin
-        count = min(k, eligible)
-        if latest or eligible <= k:
-            for j in range(count):
-                chosen[j] = end - 1 - j
+            spans[1, node] = end
+        num_edges += min(k, end - begin)
+    return num_edges
+
+
+@njit(types.void(_frozen, _ints, _ints, _pairs, _int, _uints, _flag, _int, _int, _pairs),
+      nogil=True)
+def draw(indices, rows, trees, spans, low, tree_keys, latest, k, number, pairs):
+    """Draw up to k neighbours of each of some nodes: their rows and the node's position."""
+    num_edges = 0
+    for node in range(len(rows)):
+        begin, end = spans[0, node], spans[1, node]
+        first = num_edges
+        num_edges += min(k, end - begin)
+        if latest or end - begin <= k:
+            for e in range(first, num_edges):
+                pairs[0, e] = end - 1 - (e - first)
         else:  # Floyd's sampling without replacement (Bentley and Floyd, CACM 1987)
-            key = _child(_child(tree_keys[tree], number), row)
+            key = _child(_child(tree_keys[trees[node]], number), rows[node])
             for j in range(k):
-                top = eligible - k + j
-                pick = np.int64(_child(key, j) % np.uint64(top + 1))
-                for i in range(j):
-                    if chosen[i] == begin + pick:
-                        pick = top
+                top = end - begin - k + j
+                pick = begin + np.int64(_child(key, j) % np.uint64(top + 1))
+                for e in range(first, first + j):
+                    if pairs[0, e] == pick:
+                        pick = begin + top
                         break
-                chosen[j] = begin + pick
-        for j in range(count):
-            neighbour = indices[chosen[j]]
-            slot = _slot(slots, tree, neighbour, src_num_rows, mask)
-            while slots[slot] >= 0 and (src_rows[slots[slot]] != neighbour
-                                        or src_trees[slots[slot]] != tree):
-                slot = (slot + 1) & mask
-            if slots[slot] < 0:
-                slots[slot] = src_count
-                src_rows[src_count], src_trees[src_count] = neighbour, tree
-                src_count += 1
-            pairs[0, num_edges], pairs[1, num_edges] = slots[slot], dst
-            num_edges += 1
-    return num_edges, src_count
+                pairs[0, first + j] = pick
+        for e in range(first, num_edges):
+            pairs[1, e] = low + node
+    for e in range(num_edges):
+        pairs[0, e] = indices[pairs[0, e]]
+
+
+@njit(_int(_pairs, _ints, _ints, _ints, _ints, _int, _int), nogil=True)
+def enter(pairs, dst_trees, rows, trees, slots, num_rows, count):
+    """Replace each row in `pairs[0]` by its node, a new one where the tree has none yet.
+
+    Returns the new number of nodes.
+    """
+    mask = np.int64(len(slots) - 1)
+    for e in range(pairs.shape[1]):
+        row, tree = pairs[0, e], dst_trees[pairs[1, e]]
+        key = _hash(tree, row, num_rows)
+        tag = _tag(key)
+        slot = np.int64(key) & mask
+        while True:
+            found = slots[slot]
+            if found < 0:
+                slots[slot] = tag | count
+                rows[count], trees[count] = row, tree
+                pairs[0, e] = count
+                count += 1
+                break
+            if found & ~_NODE == tag:
+                node = found & _NODE
+                if rows[node] == row and trees[node] == tree:
+                    pairs[0, e] = node
+                    break
+            slot = (slot + 1) & mask
+    return count

@@ -1,17 +1,20 @@
 """Neighbour sampling over an entity graph, temporal where seeds have a time.
 
-A *tree* is what may share nodes: with seed times each
-seed has its own (PyG's disjoint sampling), without there is one for the whole batch. A row occurs
-once per tree, as in PyG: it is expanded in the hop that reaches it first, and later edges point
-to that node. Every choice is a hash of what it is for, so that a seed's neighbourhood depends on
-its row, its time and the seed number, and not on the batch, the order or the threads around it.
+A *tree* is what may share nodes: with seed times each seed has its own (PyG's disjoint sampling),
+without there is one for the whole batch. A row occurs once per tree, as in PyG: it is expanded in
+the hop that reaches it first, and later edges point to that node. Every choice is a hash of what
+it is for, so that a seed's neighbourhood depends on its row, its time and the seed number, and
+not on the batch, the order or the threads around it (docs/decisions/sampler.md).
 
 Legend: n nodes of a type, E edges of an edge type, L hops, k neighbours per edge type and node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,8 +24,11 @@ from torch import Tensor
 
 from rowgraph.databases.database import TIMELESS
 from rowgraph.graph.entity_graph import EdgeType, EntityGraph, GraphError
-from rowgraph.graph.expansion import FoundNodes, expand, most_edges, tree_keys_of
+from rowgraph.graph.expansion import FoundNodes, draw, eligible, enter, tree_keys_of
 from rowgraph.randomness import stable_seed
+
+FanOut = tuple[int, ...] | Mapping[EdgeType, tuple[int, ...]]
+ALL = -1  # of the eligible neighbours
 
 
 @dataclass(frozen=True)
@@ -106,24 +112,45 @@ class TemporalNeighborSampler:
 
     Args:
         graph: the entity graph; its arrays may be memory-mapped.
-        fan_out: neighbours per edge type and node for hop 1 to L.
+        fan_out: neighbours per edge type and node for hop 1 to L, `ALL` (-1) for every eligible
+            one; the same for all edge types, or by edge type, where 0 leaves a type out of a hop.
         strategy: of temporal sampling; `latest` takes the newest eligible neighbours (of equally
             new ones those with the higher row number), `uniform` any of them without replacement.
+
+    Raises:
+        GraphError: a fan-out that says nothing, or not the same number of hops for every edge
+            type of the graph.
     """
 
-    def __init__(self, graph: EntityGraph, fan_out: tuple[int, ...],
+    def __init__(self, graph: EntityGraph, fan_out: FanOut,
                  strategy: Literal["latest", "uniform"] = "uniform"):
-        if not fan_out or min(fan_out) < 1:
-            raise GraphError(f"fan_out must have a number above 0 per hop, found {list(fan_out)}")
         if strategy not in ("latest", "uniform"):
             raise GraphError(f"strategy must be latest or uniform, found {strategy!r}")
         self.graph = graph
-        self.fan_out = tuple(fan_out)
+        self.fan_out = fan_out_by_edge_type(graph, fan_out)
+        self.num_hops = len(next(iter(self.fan_out.values()), fan_out))
         self.strategy = strategy
         # The base class of a memory map reads the same pages and is faster to hand to a kernel.
         self._times = {t: np.asarray(v) for t, v in graph.times.items()}
+        self._timed = {t: bool(np.any(v != TIMELESS)) for t, v in self._times.items()}
         self._adjacency = {e: (np.asarray(a.indptr), np.asarray(a.indices))
                            for e, a in graph.adjacency.items()}
+
+    def sample_all(self, questions: Iterable[tuple], threads: int) -> Iterator[SampledBatch]:
+        """The batches that `sample` gives for each tuple of its arguments, in order, drawn ahead
+        by threads, at most two for each."""
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque = deque()
+            try:
+                for question in questions:
+                    waiting.append(pool.submit(self.sample, *question))
+                    if len(waiting) > 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
 
     def sample(self, input_type: str, rows: np.ndarray, seed_time: np.ndarray | None,
                seed: int) -> SampledBatch:
@@ -146,9 +173,7 @@ class TemporalNeighborSampler:
         rows = self._checked_rows(input_type, rows, seed_time)
         temporal = seed_time is not None
         trees = np.arange(len(rows)) if temporal else np.zeros(len(rows), dtype=np.int64)
-        bounds = np.zeros(1, dtype=np.int64)
-        if temporal:  # the smallest bound above TIMELESS keeps timeless rows eligible
-            bounds = np.maximum(np.asarray(seed_time, dtype=np.int64), TIMELESS + 1)
+        bounds = bounds_of(seed_time) if temporal else np.zeros(1, dtype=np.int64)
         base = np.uint64(stable_seed("neighbours", input_type if temporal else "", int(seed)))
         tree_keys = tree_keys_of(base, rows if temporal else rows[:0], bounds)
 
@@ -157,23 +182,27 @@ class TemporalNeighborSampler:
         edges: dict[EdgeType, list[np.ndarray]] = {e: [] for e in self._adjacency}
         first = dict.fromkeys(nodes, 0)
         latest = temporal and self.strategy == "latest"
-        for k in self.fan_out:
+        for hop in range(self.num_hops):
             last = {t: found.close_hop() for t, found in nodes.items()}
             for number, (edge_type, (indptr, indices)) in enumerate(self._adjacency.items()):
                 source, _, destination = edge_type
                 low, high = first[destination], last[destination]
-                if low == high:
+                k = self.fan_out[edge_type][hop]
+                if low == high or k == 0:
                     edges[edge_type].append(np.empty((2, 0), dtype=np.int64))
                     continue
+                k = np.iinfo(np.int64).max if k == ALL else k
                 at, to = nodes[destination], nodes[source]
-                most = most_edges(indptr, at.rows, low, high, k)
-                to.reserve(most)
-                pairs = np.empty((2, most), dtype=np.int64)
-                num_edges, to.count = expand(
-                    indptr, indices, self._times[source], at.rows, at.trees, low, high,
-                    tree_keys, bounds, temporal, latest, k, number,
-                    to.rows, to.trees, to.slots, to.num_rows, to.count, pairs)
-                edges[edge_type].append(pairs[:, :num_edges])
+                at_rows, at_trees = at.rows[low:high], at.trees[low:high]
+                spans = np.empty((2, high - low), dtype=np.int64)
+                num_edges = eligible(indptr, indices, self._times[source], at_rows, at_trees,
+                                     bounds, temporal and self._timed[source], k, spans)
+                pairs = np.empty((2, num_edges), dtype=np.int64)
+                draw(indices, at_rows, at_trees, spans, low, tree_keys, latest, k, number, pairs)
+                to.reserve(num_edges)
+                to.count = enter(pairs, at.trees, to.rows, to.trees, to.slots, to.num_rows,
+                                 to.count)
+                edges[edge_type].append(pairs)
             first = last
         for found in nodes.values():
             found.close_hop()
@@ -202,3 +231,37 @@ class TemporalNeighborSampler:
         if seed_time is not None and len(seed_time) != len(rows):
             raise GraphError(f"sampling: {len(rows)} rows but {len(seed_time)} seed times")
         return rows
+
+
+def bounds_of(seed_time: np.ndarray) -> np.ndarray:
+    """int64 [seeds]: what is older than this may be seen; timeless rows always are."""
+    return np.maximum(np.asarray(seed_time, dtype=np.int64), TIMELESS + 1)
+
+
+def fan_out_by_edge_type(graph: EntityGraph, fan_out: FanOut) -> dict[EdgeType, tuple[int, ...]]:
+    """Neighbours per hop for each edge type of a graph; what `TemporalNeighborSampler` refuses."""
+    if not isinstance(fan_out, Mapping):
+        if not fan_out or any(k < 1 and k != ALL for k in fan_out):
+            raise GraphError("fan_out must have a number above 0 per hop, or -1 for all "
+                             f"neighbours, found {list(fan_out)}")
+        return dict.fromkeys(graph.edge_types, tuple(fan_out))
+    missing = [e for e in graph.edge_types if e not in fan_out]
+    unknown = [e for e in fan_out if e not in graph.adjacency]
+    if missing or unknown:
+        raise GraphError("fan_out must name the edge types of the graph: "
+                         + "; ".join([f"{e} is missing, give it a number per hop (0 leaves it out)"
+                                      for e in missing]
+                                     + [f"{e} is not among {list(graph.edge_types)}"
+                                        for e in unknown]))
+    hops = {len(numbers) for numbers in fan_out.values()}
+    if len(hops) != 1 or 0 in hops or any(k < ALL for numbers in fan_out.values() for k in numbers):
+        raise GraphError("fan_out must have the same number of hops for every edge type and, per "
+                         f"hop, a number of neighbours or -1 for all, found {dict(fan_out)}")
+    return {e: tuple(fan_out[e]) for e in graph.edge_types}
+
+
+def shared_tensor(array: np.ndarray) -> Tensor:
+    """The same memory as a tensor, which nobody may write to where the array is a read-only map."""
+    with warnings.catch_warnings():  # torch has no read-only tensors and says so
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(array))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from rowgraph.databases.database import NEVER, TIMELESS
 from rowgraph.graph.entity_graph import Adjacency, EntityGraph, GraphError
-from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
+from rowgraph.graph.sampling import ALL, SampledBatch, TemporalNeighborSampler
 
 PROPERTY = settings(max_examples=150, deadline=None)
 
@@ -48,7 +49,7 @@ def graphs(draw) -> EntityGraph:
 
 @st.composite
 def questions(draw):
-    """A graph, seeds with times, a fan-out and a seed number."""
+    """A graph, seeds with times, a fan-out (one for all or by edge type) and a seed number."""
     graph = draw(graphs())
     input_type = draw(st.sampled_from(graph.node_types))
     count = draw(st.integers(0, 5))
@@ -56,30 +57,73 @@ def questions(draw):
                     dtype=np.int64)
     time = np.array([draw(st.sampled_from([TIMELESS, -3, 0, 1, 2, 3, 4, NEVER]))
                      for _ in range(count)], dtype=np.int64)
-    fan_out = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    hops = draw(st.integers(1, 3))
+    number = st.sampled_from([1, 2, 3, 4, ALL])
+    if draw(st.booleans()):
+        fan_out = tuple(draw(number) for _ in range(hops))
+    else:
+        fan_out = {e: tuple(draw(number | st.just(0)) for _ in range(hops))
+                   for e in graph.edge_types}
     return graph, input_type, rows, time, fan_out, draw(st.integers(0, 2**40))
+
+
+def neighbours(graph: EntityGraph):
+    """(edge type, destination, its sources) for every destination and edge type."""
+    for e, adjacency in graph.adjacency.items():
+        for row in range(adjacency.num_dst):
+            yield e, row, adjacency.indices[adjacency.indptr[row]:adjacency.indptr[row + 1]]
+
+
+AWKWARD = {
+    "neighbours of equal time": lambda g: any(
+        len(set(g.times[e[0]][found])) < len(set(found)) and g.times[e[0]][found].min() > TIMELESS
+        for e, _, found in neighbours(g) if len(found)),
+    "a timeless table beside one with times": lambda g: len(
+        {bool(np.all(t == TIMELESS)) for t in g.times.values()}) == 2,
+    "a missing time": lambda g: any(NEVER in t for t in g.times.values()),
+    "a row without any edge": lambda g: any(
+        all(e[2] != t or row != r or len(found) == 0 for e, r, found in neighbours(g))
+        and all(e[0] != t or row not in found for e, _, found in neighbours(g))
+        for t in g.node_types for row in range(g.num_nodes[t])),
+    "a table that names itself": lambda g: any(
+        e[0] == e[2] and row not in found and len(found) for e, row, found in neighbours(g)),
+    "a row that names itself": lambda g: any(
+        e[0] == e[2] and row in found for e, row, found in neighbours(g)),
+    "a duplicate edge": lambda g: any(
+        len(set(found)) < len(found) for _, _, found in neighbours(g)),
+    "two edge types between the same tables": lambda g: len(
+        {(e[0], e[2]) for e in g.edge_types}) < len(g.edge_types),
+}
+
+
+@pytest.mark.parametrize("awkwardness", AWKWARD)
+def test_the_random_graphs_have_every_awkwardness(awkwardness):
+    assert find(graphs(), AWKWARD[awkwardness], settings=settings(database=None, deadline=None))
 
 
 def eligible(graph, edge_type, row, bound):
     """Source rows that a tree with this bound may see, oldest first (None: all of them)."""
-    adjacency = graph.adjacency[edge_type]
-    found = adjacency.indices[adjacency.indptr[row]:adjacency.indptr[row + 1]].tolist()
     times = graph.times[edge_type[0]]
-    return [s for s in found if bound is None or times[s] == TIMELESS or times[s] < bound]
+    found = [s for s, d in graph.adjacency[edge_type].edge_index().T.tolist() if d == row]
+    return sorted((s for s in found
+                   if bound is None or times[s] == TIMELESS or times[s] < bound),
+                  key=lambda s: (times[s], s))
 
 
 def check(graph: EntityGraph, batch: SampledBatch, fan_out, bounds, latest: bool) -> None:
     """Everything that must be true of a batch; `bounds[tree]` is None in static sampling."""
-    hop_of, tree_of = {}, {}
+    hop_of, tree_of, hops = {}, {}, batch.num_hops
     for t, n_id in batch.n_id.items():
-        hop_of[t] = np.repeat(np.arange(len(fan_out) + 1), batch.num_sampled_nodes[t])
+        hop_of[t] = np.repeat(np.arange(hops + 1), batch.num_sampled_nodes[t])
         tree_of[t] = (batch.batch[t].numpy() if batch.batch is not None
                       else np.zeros(len(n_id), dtype=int))
         once = set(zip(tree_of[t].tolist(), n_id.tolist(), strict=True))
         assert len(once) == len(n_id), "a row occurs once per tree"
     reached = defaultdict(set)
     for e, edge_index in batch.edge_index.items():
-        hop = np.repeat(np.arange(1, len(fan_out) + 1), batch.num_sampled_edges[e])
+        wanted = fan_out[e] if isinstance(fan_out, dict) else fan_out
+        assert hops == len(wanted)
+        hop = np.repeat(np.arange(1, hops + 1), batch.num_sampled_edges[e])
         assert np.all(np.diff(edge_index[1].numpy()) >= 0), "ordered by destination"
         drawn = defaultdict(list)
         for (s, d), h in zip(edge_index.T.tolist(), hop.tolist(), strict=True):
@@ -90,16 +134,17 @@ def check(graph: EntityGraph, batch: SampledBatch, fan_out, bounds, latest: bool
             drawn[d].append(int(batch.n_id[e[0]][s]))
         for d, row in enumerate(batch.n_id[e[2]].tolist()):
             h = hop_of[e[2]][d]
-            if h == len(fan_out):
+            if h == hops:
                 assert d not in drawn
                 continue
             may = eligible(graph, e, row, bounds[tree_of[e[2]][d]])
-            assert len(drawn[d]) == min(fan_out[h], len(may)), "as many as there are, up to k"
+            k = len(may) if wanted[h] == ALL else wanted[h]
+            assert len(drawn[d]) == min(k, len(may)), "as many as there are, up to k"
             assert not Counter(drawn[d]) - Counter(may), "only eligible edges, each at most once"
             if latest:
                 assert sorted(drawn[d]) == sorted(may[len(may) - len(drawn[d]):])
-    for t, hops in hop_of.items():
-        for node, h in enumerate(hops.tolist()):
+    for t, hop in hop_of.items():
+        for node, h in enumerate(hop.tolist()):
             assert h == 0 or (node, h) in reached[t], "a node was found by an edge of its hop"
 
 
@@ -236,10 +281,74 @@ def test_questions_that_make_no_sense_are_refused():
         sampler.sample("hub", np.array([2, 2]), None, 0)
     with pytest.raises(GraphError, match="2 rows but 1 seed times"):
         sampler.sample("hub", np.array([2, 2]), np.array([1]), 0)
-    with pytest.raises(GraphError, match="above 0 per hop"):
-        TemporalNeighborSampler(star(3), (2, 0))
     with pytest.raises(GraphError, match="latest or uniform"):
         TemporalNeighborSampler(star(3), (2,), "newest")
+
+
+def test_fan_outs_that_say_nothing_are_refused():
+    edge_type = ("leaf", "r", "hub")
+    for fan_out, message in (
+            ((2, 0), r"above 0 per hop, or -1 for all neighbours, found \[2, 0\]"),
+            ((), "above 0 per hop"),
+            ({}, r"\('leaf', 'r', 'hub'\) is missing, give it a number per hop \(0 leaves it out"),
+            ({edge_type: (2,), ("hub", "s", "leaf"): (2,)}, r"\('hub', 's', 'leaf'\) is not among"),
+            ({edge_type: ()}, "same number of hops"),
+            ({edge_type: (-2,)}, "or -1 for all, found")):
+        with pytest.raises(GraphError, match=message):
+            TemporalNeighborSampler(star(3), fan_out)
+
+
+def test_fan_outs_by_edge_type_that_are_equal_draw_what_one_for_all_draws():
+    graph = find(graphs(), lambda g: len(g.edge_types) == 3 and g.num_edges > 6,
+                 settings=settings(database=None, deadline=None))
+    rows = np.arange(graph.num_nodes["a"])
+    one, each = (TemporalNeighborSampler(graph, f).sample("a", rows, np.full(len(rows), 3), 5)
+                 for f in ((2, 1), {e: [2, 1] for e in graph.edge_types}))
+    assert all(torch.equal(one.edge_index[e], each.edge_index[e]) for e in graph.edge_types)
+    assert all(torch.equal(one.n_id[t], each.n_id[t]) for t in graph.node_types)
+
+
+def test_batches_drawn_by_threads_are_those_drawn_one_by_one_in_order():
+    sampler = TemporalNeighborSampler(star(30), (5,), "uniform")
+    questions = [("hub", np.arange(40), np.arange(40) + 1, seed) for seed in range(12)]
+    for found, question in zip(sampler.sample_all(iter(questions), 2), questions, strict=True):
+        expected = sampler.sample(*question)
+        assert torch.equal(found.n_id["leaf"], expected.n_id["leaf"])
+        assert torch.equal(found.edge_index["leaf", "r", "hub"],
+                           expected.edge_index["leaf", "r", "hub"])
+
+
+def test_a_sampler_that_has_drawn_before_draws_like_a_fresh_one():
+    used, graph = TemporalNeighborSampler(star(30), (5,)), star(30)
+    for count, static in ((2, False), (40, False), (3, True), (0, False), (40, True), (1, False)):
+        time = None if static else np.full(count, 9)
+        again, fresh = (s.sample("hub", np.arange(count), time, 1)
+                        for s in (used, TemporalNeighborSampler(graph, (5,))))
+        assert torch.equal(again.n_id["leaf"], fresh.n_id["leaf"])
+        assert torch.equal(again.edge_index["leaf", "r", "hub"],
+                           fresh.edge_index["leaf", "r", "hub"])
+
+
+@pytest.mark.parametrize(("strategy", "static", "expected"), [
+    ("uniform", False, "329a546c377aa91a"), ("latest", False, "af20a2084ec44738"),
+    ("uniform", True, "a1d22b1310552cc6")])
+def test_a_draw_keeps_its_bytes(strategy, static, expected):
+    """Artifacts are keyed by the revision of their stage: whoever changes a draw raises the
+    revisions of `sage_weights` and `downstream_metrics` and these digests."""
+    times = np.arange(300) * 37 % 50
+    edges = [(i * i * 31 % 300, i * (i + 17) // 3 % 60) for i in range(900)]
+    graph = EntityGraph(
+        ("hub", "leaf"), {"hub": 60, "leaf": 300}, {"hub": np.full(60, TIMELESS), "leaf": times},
+        {("leaf", "r", "hub"): adjacency_of(edges, times, 60),
+         ("hub", "s", "leaf"): adjacency_of([(h, x) for x, h in edges], np.full(60, TIMELESS),
+                                            300)})
+    rows = np.arange(0, 60, 2)
+    batch = TemporalNeighborSampler(graph, (4, 2, 3), strategy).sample(
+        "hub", rows, None if static else rows + 1, 7)
+    found = hashlib.sha256()
+    for part in (*batch.n_id.values(), *batch.edge_index.values()):
+        found.update(part.numpy().astype("<i8").tobytes())
+    assert found.hexdigest()[:16] == expected
 
 
 def test_a_qualified_batch_differs_in_names_alone():
