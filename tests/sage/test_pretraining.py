@@ -15,7 +15,7 @@ from rowgraph.settings import SageWeightsSettings
 
 SETTINGS = SageWeightsSettings(hidden=8, fan_out=(3, 2), batch=16, epochs=2, learning_rate=0.02)
 FILES = ("shared.safetensors", "projections.safetensors", "decoder.safetensors", "config.json",
-         "curves.json")
+         "curves.json", "test.json", "graph_use.parquet")
 
 
 class Interrupted(BaseException):
@@ -130,6 +130,29 @@ def test_an_interrupted_run_continues_to_the_bytes_of_an_uninterrupted_one(datab
         assert resumed == whole
         assert digests(folder) == digests(tmp_path / "whole")
         assert heard[stop_at:] == calls[stop_at:], f"continued after step {steps_before}"
+
+
+@pytest.mark.parametrize("changed", [
+    {}, {"objective": "rows", "target": "deviation", "projections": "shared"}], ids=str)
+def test_a_run_killed_at_any_step_continues_to_the_bytes_of_an_uninterrupted_one(
+        databases, tmp_path, changed):
+    """A killed process leaves the last saved state and nothing else."""
+    settings = SETTINGS.model_copy(update={"save_seconds": 0, **changed})
+    states = []
+
+    def log(step, metrics):
+        state = tmp_path / "whole" / "state" / "pretraining.pt"
+        if "train_loss" in metrics and state.exists() and step % 7 == 0:
+            states.append(state.read_bytes())
+
+    whole = run(databases[:1], tmp_path / "whole", settings, log)
+    assert len(states) > 1
+    for number, state in enumerate(states):
+        folder = tmp_path / f"killed-{number}"
+        (folder / "state").mkdir(parents=True)
+        (folder / "state" / "pretraining.pt").write_bytes(state)
+        assert run(databases[:1], folder, settings) == whole
+        assert digests(folder) == digests(tmp_path / "whole")
 
 
 def test_the_state_is_also_saved_at_intervals(databases, tmp_path):
