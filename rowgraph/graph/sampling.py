@@ -12,7 +12,6 @@ Legend: n nodes of a type, E edges of an edge type, L hops, k neighbours per edg
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch import Tensor
 from rowgraph.databases.database import TIMELESS
 from rowgraph.graph.entity_graph import EdgeType, EntityGraph, GraphError
 from rowgraph.graph.expansion import FoundNodes, draw, eligible, enter, tree_keys_of
+from rowgraph.prefetching import ahead
 from rowgraph.randomness import stable_seed
 
 FanOut = tuple[int, ...] | Mapping[EdgeType, tuple[int, ...]]
@@ -140,17 +140,7 @@ class TemporalNeighborSampler:
         """The batches that `sample` gives for each tuple of its arguments, in order, drawn ahead
         by threads, at most two for each."""
         with ThreadPoolExecutor(threads) as pool:
-            waiting: deque = deque()
-            try:
-                for question in questions:
-                    waiting.append(pool.submit(self.sample, *question))
-                    if len(waiting) > 2 * threads:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            yield from ahead(self.sample, questions, pool, 2 * threads)
 
     def sample(self, input_type: str, rows: np.ndarray, seed_time: np.ndarray | None,
                seed: int) -> SampledBatch:

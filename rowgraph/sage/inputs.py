@@ -7,7 +7,6 @@ one scale (docs/decisions/sage.md).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
+from rowgraph.prefetching import ahead
 from rowgraph.randomness import stable_seed
 from rowgraph.sage.features import Features
 from rowgraph.sage.hiding import hiding_of
@@ -84,17 +84,7 @@ class InputMaker:
 
         Each is a function of its arguments alone: the thread changes when it is made, not what.
         """
-        waiting: deque = deque()
-        try:
-            for seeds, parts in zip(plan, what, strict=True):
-                waiting.append(self._pool.submit(self.make, seeds, parts))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        return ahead(self.make, zip(plan, what, strict=True), self._pool, AHEAD)
 
     def make(self, seeds: Seeds, what: tuple[object, ...]) -> Inputs:
         """Neighbourhood, embeddings and mask of a batch, drawn for `what`."""
