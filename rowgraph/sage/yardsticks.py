@@ -50,7 +50,7 @@ class VisibleDimensions:
         covariance = centred.T @ centred / max(1, len(centred))
         level = max(penalty * float(covariance.diagonal().mean()), 1e-12)
         eye = torch.eye(len(self.mean), dtype=torch.float64, device=truth.device)
-        self.precision = torch.linalg.inv(covariance + level * eye)
+        self.precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance + level * eye))
 
     def __call__(self, shown: Tensor, mask: Tensor) -> Tensor:
         """float [N, D]: the hidden dimensions' values; the mean elsewhere."""
@@ -73,7 +73,9 @@ class VisibleDimensions:
         system = system + torch.diag_embed((~hidden_NM).double())
         pull_ND = (shown - self.mean).masked_fill(mask, 0.0) @ self.precision
         pull_NM = pull_ND.gather(1, place_NM) * hidden_NM
-        answer_NM = torch.linalg.solve(system, pull_NM[:, :, None])[:, :, 0]
+        # Positive definite, so no pivots: MKL's batched LU fails beside threads that prefetch.
+        factor_NMM = torch.linalg.cholesky(system)
+        answer_NM = torch.cholesky_solve(pull_NM[:, :, None], factor_NMM)[:, :, 0]
         answer = torch.zeros_like(shown).scatter(1, place_NM, answer_NM)
         return self.mean - answer * mask
 
@@ -88,7 +90,8 @@ class ShownVector:
         covariance = x.T @ x / max(1, len(x))
         level = max(penalty * float(covariance.diagonal().mean()), 1e-12)
         eye = torch.eye(x.shape[1], dtype=torch.float64, device=x.device)
-        self.weight = torch.linalg.solve(covariance + level * eye, x.T @ y / max(1, len(x)))
+        self.weight = torch.cholesky_solve(x.T @ y / max(1, len(x)),
+                                           torch.linalg.cholesky(covariance + level * eye))
 
     def __call__(self, shown: Tensor, mask: Tensor) -> Tensor:
         """float [N, D]."""
