@@ -190,6 +190,7 @@ class EmbeddingStore:
     def __init__(self, folder: Path, num_rows: Mapping[str, int] | None = None):
         facts = json.loads((folder / "store.json").read_text())
         self.dim: int = facts["dim"]
+        self.dtype: str = facts["dtype"]  # of the vectors on disk
         self.range: np.ndarray = np.load(folder / "range.npy", allow_pickle=False)
         self._vectors = {t: np.load(folder / f"{t}.npy", mmap_mode="r", allow_pickle=False)
                          for t in facts["tables"]}

@@ -25,8 +25,9 @@ class PygLibSampler(TemporalNeighborSampler):
     """`TemporalNeighborSampler` with pyg-lib's kernel in the place of ours.
 
     The same neighbours are eligible, `latest` gives the same trees, and `uniform` others from the
-    same distribution; a tree then depends on the batch around it. pyg-lib keeps a neighbour as old
-    as the seed's time, where we keep only older ones, so it is asked one microsecond earlier.
+    same distribution; a tree then depends on the batch around it. Where pyg-lib keeps a neighbour
+    as old as the seed's time we keep only older ones, so it is asked one microsecond earlier; a
+    release that is strict itself then loses those one microsecond older and leaks none.
 
     Args:
         graph, fan_out, strategy: as `TemporalNeighborSampler` takes them.

@@ -17,7 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from rowgraph.embeddings import Embeddings
 
-SHARE = 0.5  # of the free memory of a device that resident vectors may take, all databases together
+SHARE = 0.5  # of a device's free memory that the resident vectors of all databases may take
 CHUNK = 65_536  # rows copied at a time
 
 
@@ -25,28 +25,26 @@ class Features:
     """The vectors of a database's rows.
 
     Args:
-        embeddings: where they come from.
+        embeddings: where they come from; in fp16 on the device where its `dtype` says so.
         num_rows: rows of each table.
         device: where they are needed, as torch names it.
-        room: bytes of the device that they may take; None asks the device.
+        room: bytes of the device that they may take, 0 to read the map for every batch.
     """
 
     def __init__(self, embeddings: Embeddings, num_rows: Mapping[str, int], device: str,
-                 room: int | None = None):
+                 room: int = 0):
         self.embeddings, self.device = embeddings, torch.device(device)
         half = getattr(embeddings, "dtype", "float32") == "float16"
-        self.bytes = sum(num_rows.values()) * embeddings.dim * (2 if half else 4)
-        if room is None:
-            room = resident_room(device)
+        needed = sum(num_rows.values()) * embeddings.dim * (2 if half else 4)
         self._resident = None
-        if self.bytes <= room:
+        if needed <= room:
             self._resident = {t: self._copied(t, n, torch.float16 if half else torch.float32)
                               for t, n in num_rows.items()}
 
     @property
-    def resident(self) -> bool:
-        """Whether the device holds all of them."""
-        return self._resident is not None
+    def resident_bytes(self) -> int:
+        """What they take of the device; 0 where it does not hold them."""
+        return sum(held.nbytes for held in (self._resident or {}).values())
 
     def gather(self, table: str, rows: Tensor) -> Tensor:
         """float32 [len(rows), dim] on the device."""
@@ -63,6 +61,16 @@ class Features:
             rows = np.arange(first, min(first + CHUNK, num_rows))
             held[first:first + len(rows)] = self.embeddings.gather(table, rows).to(dtype)
         return held
+
+
+def attach(embeddings: Mapping[str, Embeddings], num_rows: Mapping[str, Mapping[str, int]],
+           device: str) -> dict[str, Features]:
+    """The features of several databases, which share the room that the device has, in order."""
+    room, features = resident_room(device), {}
+    for name, found in embeddings.items():
+        features[name] = Features(found, num_rows[name], device, room)
+        room -= features[name].resident_bytes
+    return features
 
 
 def resident_room(device: str) -> int:

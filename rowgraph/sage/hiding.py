@@ -70,8 +70,9 @@ class HiddenCells:
 
     def __init__(self, probability: float, texts: Mapping[str, MaskedTexts | None]):
         if missing := [name for name, found in texts.items() if found is None]:
-            raise PretrainingError("objective `cells` encodes the rows of a batch again; pass the "
-                                   f"masked texts of {', '.join(missing)} too")
+            raise PretrainingError("objective `cells` encodes the rows of a batch again and has no "
+                                   f"masked texts of {', '.join(missing)}; set it in a profile, so "
+                                   "that source and bart_checkpoint become inputs")
         self.probability, self.texts = probability, texts
 
     def __call__(self, database: str, table: str, rows: np.ndarray, truth: Tensor,

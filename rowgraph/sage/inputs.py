@@ -19,7 +19,7 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
 from rowgraph.prefetching import ahead
 from rowgraph.randomness import stable_seed
-from rowgraph.sage.features import Features
+from rowgraph.sage.features import attach
 from rowgraph.sage.hiding import hiding_of
 from rowgraph.sage.seeds import PretrainingError, Seeds
 from rowgraph.settings import SageWeightsSettings
@@ -70,8 +70,8 @@ class InputMaker:
     def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
                  device: str):
         self.dim = _common_dim(databases)
-        self.features = {d.name: Features(d.embeddings, d.graph.num_nodes, device)
-                         for d in databases}
+        self.features = attach({d.name: d.embeddings for d in databases},
+                               {d.name: d.graph.num_nodes for d in databases}, device)
         self.samplers = {d.name: TemporalNeighborSampler(d.graph, settings.fan_out)
                          for d in databases}
         self.hiding = hiding_of(settings, {d.name: d.masked_texts for d in databases})

@@ -73,7 +73,8 @@ class VisibleDimensions:
         system = system + torch.diag_embed((~hidden_NM).double())
         pull_ND = (shown - self.mean).masked_fill(mask, 0.0) @ self.precision
         pull_NM = pull_ND.gather(1, place_NM) * hidden_NM
-        # Positive definite, so no pivots: MKL's batched LU fails beside threads that prefetch.
+        # Positive definite, so no pivots are needed; with several threads, torch 2.13's batched LU
+        # (`torch.linalg.solve`) fails in MKL on systems of some two hundred unknowns.
         factor_NMM = torch.linalg.cholesky(system)
         answer_NM = torch.cholesky_solve(pull_NM[:, :, None], factor_NMM)[:, :, 0]
         answer = torch.zeros_like(shown).scatter(1, place_NM, answer_NM)

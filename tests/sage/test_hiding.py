@@ -9,7 +9,6 @@ import torch
 
 from rowgraph.artifacts import Draft
 from rowgraph.language.encoding import Encoded
-from rowgraph.sage.features import Features
 from rowgraph.sage.hiding import hiding_of
 from rowgraph.sage.masked_texts import MaskedTexts
 from rowgraph.sage.model import HeteroGraphSAGE
@@ -123,17 +122,3 @@ def test_every_setting_trains_tests_and_hands_over_its_shared_layers(
     shared = load_shared(tmp_path / "a")
     assert ("projection.weight" in shared) == (settings.projections == "shared")
     HeteroGraphSAGE(12, ["t"], 8, 2, "mean").load_shared(shared)
-
-
-def test_vectors_on_the_device_are_those_of_the_store_where_they_fit_and_where_not(make_database):
-    database = make_database("rel-a", 1)
-    sizes = database.graph.num_nodes
-    needed = 4 * 12 * sum(sizes.values())
-    held = Features(database.embeddings, sizes, "cpu", room=needed)
-    read = Features(database.embeddings, sizes, "cpu", room=needed - 1)
-    assert held.resident
-    assert not read.resident
-    assert not Features(database.embeddings, sizes, "cpu").resident
-    rows = torch.tensor([5, 0, 5])
-    assert torch.equal(held.gather("parents", rows), read.gather("parents", rows))
-    assert torch.equal(held.gather("parents", rows), database.embeddings.x["parents"][rows])

@@ -40,6 +40,14 @@ def test_each_row_gets_the_ridge_regression_of_its_own_pattern(probability):
         assert found[row].numpy()[hidden] == pytest.approx(expected, rel=1e-4)
 
 
+def test_many_hidden_dimensions_are_solved_by_several_threads_as_by_one():
+    train, asked = vectors(600, 240, 1), sample(300, 240, 0.9, 2)
+    yardstick = VisibleDimensions(train, 0.01)
+    one = yardstick(asked.shown, asked.mask)
+    torch.set_num_threads(2)  # the fixture takes it back
+    assert torch.allclose(yardstick(asked.shown, asked.mask), one, atol=1e-5)
+
+
 def test_what_is_hidden_has_no_influence_on_the_answer():
     train, asked = vectors(100, 6, 1), sample(30, 6, 0.4, 2)
     yardstick = VisibleDimensions(train, 0.01)
