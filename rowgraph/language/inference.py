@@ -2,26 +2,32 @@
 
 A narrow encoder's time goes by halves: one in matrix products, one in between them. This forward
 pass leaves out most of the second half. Query, key and value are one product, with the query's
-scale in its weights. Weights lie in oneDNN's own order, and bias, GELU and residual are added where
-a product leaves its result. Attention is two batched products with `exp` between them, since
-PyTorch's fused kernel is slow where heads are small (`make bench-encode` has the gain).
+scale in its weights; in the first layer they are worked out once for each distinct token at each
+position, since rows of a table are alike. Weights lie in oneDNN's own order, and bias, GELU and
+residual are added where a product leaves its result. Attention is two batched products with
+exponentials between them, since PyTorch's fused kernel is slow where heads are small. The rest is
+compiled loops (`rowgraph.language.kernels`). `make bench-encode` has the gain.
 
 Such scores are bfloat16, and the exponential is taken without subtracting a row's maximum first.
 Neither matters until scores are large, when a score lacks digits, or overflows in the end. The
 totals of rows show it, and that batch's attention goes through PyTorch's kernel, which keeps
 scores in fp32.
 
-Shapes: B texts, S tokens of each, N = B * S, D width, H heads, d = D / H.
+Shapes: B texts, S tokens of each, N = B * S, D width, H heads, d = D / H, P distinct pairs of token
+and position, or N where each token has a row of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers.models.bart.modeling_bart import BartEncoder, BartEncoderLayer
+
+from rowgraph.language import kernels
 
 BATCH_TOKENS = 2_048  # of one call: more leave the processor's cache, fewer are not worth a call
 FAR = 1e8  # scores are large where a row's total of exponentials is beyond it or its inverse
@@ -62,27 +68,42 @@ class FusedEncoder:
             real_BS: bool, false where they are padding, the states of which mean nothing.
         """
         B, S = ids_BS.shape
-        hidden_BSD = functional.embedding(ids_BS, self.token_VD).add_(self.position_SD[:S])
-        hidden_ND = self.norm(hidden_BSD.view(B * S, -1))
+        hidden_PD, pair_BS = self._start(ids_BS)
+        own_BS = torch.arange(B * S).view(B, S)
         for layer in self.layers:
-            hidden_ND = layer(hidden_ND, B, S, real_BS)
-        return hidden_ND.view(B, S, -1)
+            hidden_PD, pair_BS = layer(hidden_PD, pair_BS, real_BS), own_BS
+        return hidden_PD.view(B, S, -1)
+
+    def _start(self, ids_BS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What enters the first layer, once for each distinct pair, and each token's pair."""
+        N = ids_BS.numel()
+        token, position, pair = (torch.empty(N, dtype=torch.long) for _ in range(3))
+        pair_BS = pair.view(ids_BS.shape)
+        P = kernels.distinct_pairs(ids_BS.numpy(), len(self.token_VD), token.numpy(),
+                                   position.numpy(), pair_BS.numpy())
+        hidden_PD = self.token_VD.index_select(0, token[:P])
+        hidden_PD += self.position_SD.index_select(0, position[:P])
+        return self.norm(hidden_PD), pair_BS
 
 
 @dataclass(frozen=True)
 class _Norm:
-    """Layer normalization."""
+    """Layer normalization; weight and bias are float32 [D]."""
 
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
+    weight: np.ndarray
+    bias: np.ndarray
+    eps: np.float32
 
     @classmethod
     def of(cls, norm: nn.LayerNorm) -> _Norm:
-        return cls(norm.weight.detach(), norm.bias.detach(), norm.eps)
+        weight, bias = (x.detach().float().numpy() for x in (norm.weight, norm.bias))
+        return cls(weight, bias, np.float32(norm.eps))
 
     def __call__(self, hidden_ND: torch.Tensor) -> torch.Tensor:
-        return functional.layer_norm(hidden_ND, self.weight.shape, self.weight, self.bias, self.eps)
+        out_ND = torch.empty_like(hidden_ND)
+        kernels.normalize(kernels.bits(hidden_ND), self.weight, self.bias, self.eps,
+                          kernels.bits(out_ND))
+        return out_ND
 
 
 class _Linear:
@@ -126,28 +147,30 @@ class _Layer:
                    _Norm.of(layer.self_attn_layer_norm), linears[1], linears[2],
                    _Norm.of(layer.final_layer_norm))
 
-    def __call__(self, hidden_ND: torch.Tensor, B: int, S: int,
+    def __call__(self, hidden_PD: torch.Tensor, pair_BS: torch.Tensor,
                  real_BS: torch.Tensor | None) -> torch.Tensor:
-        attended_ND = self._attention(self.qkv(hidden_ND), B, S, real_BS)
+        attended_ND = self._attention(self.qkv(hidden_PD), pair_BS, real_BS)
+        hidden_ND = hidden_PD.index_select(0, pair_BS.view(-1))
         hidden_ND = self.first_norm(self.attended.plus(attended_ND, hidden_ND))
         return self.last_norm(self.narrow.plus(self.wide(hidden_ND, "gelu"), hidden_ND))
 
-    def _attention(self, qkv_N3D: torch.Tensor, B: int, S: int,
+    def _attention(self, qkv_P3D: torch.Tensor, pair_BS: torch.Tensor,
                    real_BS: torch.Tensor | None) -> torch.Tensor:
-        H = self.heads
-        qkv = qkv_N3D.view(B, S, 3, H, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.reshape(3, B * H, S, -1)
-        share = torch.bmm(q, k.transpose(1, 2))  # [B * H, S, S]
+        (B, S), H = pair_BS.shape, self.heads
+        qkv_P3Hd = qkv_P3D.view(len(qkv_P3D), 3, H, -1)
+        qkv = qkv_P3Hd.new_empty(3, B, H, S, qkv_P3Hd.shape[-1])
+        kernels.deal(kernels.bits(qkv_P3Hd), pair_BS.numpy(), kernels.bits(qkv))
+        q, k, v = qkv.flatten(1, 2)  # [B * H, S, d]
+        score = torch.bmm(q, k.transpose(1, 2))
         if real_BS is not None:
-            share.view(B, H, S, S).masked_fill_(~real_BS[:, None, None], -torch.inf)
-        total = share.exp_().sum(-1, keepdim=True)
-        least, most = total.aminmax()
-        if least < 1 / FAR or most > FAR:
+            score.view(B, H, S, S).masked_fill_(~real_BS[:, None, None], -torch.inf)
+        total_BHS = np.empty((B, H, S), dtype=np.float32)
+        kernels.exponentiate(kernels.bits(score).reshape(-1, S), total_BHS.reshape(-1))
+        if total_BHS.min() < 1 / FAR or total_BHS.max() > FAR:
             mask = None if real_BS is None else real_BS[:, None, None]
-            mixed_BHSd = functional.scaled_dot_product_attention(
-                *(x.view(B, H, S, -1) for x in (q, k, v)), attn_mask=mask, scale=1.0)
+            mixed_BHSd = functional.scaled_dot_product_attention(*qkv, attn_mask=mask, scale=1.0)
             return mixed_BHSd.transpose(1, 2).reshape(B * S, -1)
-        out_BSHd = torch.empty(B, S, H, v.shape[-1], dtype=v.dtype)
-        torch.div(torch.bmm(share, v).view(B, H, S, -1), total.view(B, H, S, 1),
-                  out=out_BSHd.transpose(1, 2))
+        sum_BHSd = torch.bmm(score, v).view(B, H, S, -1)
+        out_BSHd = torch.empty(B, S, H, sum_BHSd.shape[-1], dtype=v.dtype)
+        kernels.average(kernels.bits(sum_BHSd), total_BHS, kernels.bits(out_BSHd))
         return out_BSHd.view(B * S, -1)
