@@ -11,7 +11,7 @@ from assets.report import report
 from assets.rows import linearized_corpus, sampled_rows
 from assets.sage import pretraining
 from assets.sources import source
-from rowgraph.settings import Profile
+from rowgraph.profiles import Profile
 
 STAGES = {
     "source": source,

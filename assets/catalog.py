@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowgraph.artifacts import Key
+from rowgraph.profiles import Profile
 from rowgraph.randomness import digest
-from rowgraph.settings import DatabaseSettings, Profile, SageWeightsSettings, Section
+from rowgraph.settings import DatabaseSettings, SageWeightsSettings, Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
 REVISIONS = {

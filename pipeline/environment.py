@@ -8,8 +8,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from rowgraph.profiles import load_profile
-from rowgraph.settings import Profile
+from rowgraph.profiles import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.catalog import catalog
-from rowgraph.settings import Profile
+from rowgraph.profiles import Profile
 
 TRAINED = ("bart_checkpoint", "sage_weights")
 EVERYTHING = "everything"

@@ -2,16 +2,15 @@
 
 The defaults are the paper's (`tests/test_paper.py` asserts each with its section); where the paper
 is silent the field's comment names the decision record. A field marked `neutral` cannot change a
-result (device, workers, inference batch size, cadence) and is left out of `effective()`, hence of
-every recipe.
+result beyond rounding (device, workers, inference batch size, cadence) and is left out of
+`effective()`, hence of every recipe. All stages together are a `rowgraph.profiles.Profile`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Regime = Literal["frozen_db", "rolling"]
 
@@ -287,78 +286,3 @@ STAGES: dict[str, type[Section]] = {
     "imputation_metrics": ImputationMetricsSettings,
     "report": ReportSettings,
 }
-
-
-class Profile(Section):
-    """One experiment: its databases and the settings of every stage."""
-
-    name: str
-    databases: tuple[DatabaseSettings, ...]
-    sampled_rows: SampledRowsSettings = SampledRowsSettings()
-    linearized_corpus: LinearizedCorpusSettings = LinearizedCorpusSettings()
-    bart_checkpoint: BartCheckpointSettings = BartCheckpointSettings()
-    node_embeddings: NodeEmbeddingsSettings = NodeEmbeddingsSettings()
-    entity_graph: EntityGraphSettings = EntityGraphSettings()
-    sage_weights: SageWeightsSettings = SageWeightsSettings()
-    sage_sweep: dict[str, dict[str, Any]] = {}  # further pre-trainings: what differs, by name
-    transfer_metrics: TransferMetricsSettings = TransferMetricsSettings()
-    downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
-    baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
-    imputation_metrics: ImputationMetricsSettings = ImputationMetricsSettings()
-    report: ReportSettings = ReportSettings()
-    compute: ComputeSettings = ComputeSettings()
-
-    @model_validator(mode="after")
-    def _databases_make_an_experiment(self):
-        names = [d.name for d in self.databases]
-        keys = [n.replace("-", "_") for n in names]
-        if len(set(keys)) != len(keys):
-            raise ValueError(f"databases: a name is listed twice in {names}")
-        for role in ("pretrain", "heldout"):
-            if not self.by_role(role):
-                raise ValueError(f"databases: none has `role: {role}`; a profile needs at least "
-                                 "one of each role")
-        if len(self.downstream_metrics.fan_out) != self.sage_weights.layers:
-            raise ValueError("downstream_metrics.fan_out needs one number per SAGE layer "
-                             f"({self.sage_weights.layers})")
-        return self
-
-    @model_validator(mode="after")
-    def _the_sweep_is_one_of_sage_weights(self):
-        for name in self.sage_sweep:
-            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-                raise ValueError(f"sage_sweep: {name!r} names an asset; use letters, digits and _")
-            try:
-                run = self.swept(name)
-            except ValidationError as error:
-                first = error.errors()[0]
-                setting = ".".join(str(part) for part in first["loc"])
-                raise ValueError(f"sage_sweep.{name}.{setting}: {first['msg']}; its settings are "
-                                 "those of sage_weights") from None
-            if name == "sage_weights":
-                raise ValueError("sage_sweep.sage_weights: the name is taken; choose another")
-            if run.layers != self.sage_weights.layers:
-                raise ValueError(f"sage_sweep.{name}: layers must be those of sage_weights "
-                                 f"({self.sage_weights.layers}), found {run.layers}")
-        return self
-
-    @model_validator(mode="after")
-    def _transfer_compares_what_is_there(self):
-        known = ["sage_weights", *self.sage_sweep]
-        for name in self.transfer_metrics.pretrainings:
-            if name not in known:
-                raise ValueError(f"transfer_metrics.pretrainings: no pre-training {name!r}; there "
-                                 f"are {', '.join(known)}")
-        if len(self.transfer_metrics.fan_out) != self.sage_weights.layers:
-            raise ValueError("transfer_metrics.fan_out needs one number per SAGE layer "
-                             f"({self.sage_weights.layers})")
-        return self
-
-    def swept(self, name: str) -> SageWeightsSettings:
-        """The settings of a pre-training of the sweep: those of `sage_weights` but for its own."""
-        return SageWeightsSettings.model_validate(
-            {**self.sage_weights.model_dump(), **self.sage_sweep[name]})
-
-    def by_role(self, role: Literal["pretrain", "heldout"]) -> tuple[DatabaseSettings, ...]:
-        """The databases of one role; the only place where the role decides."""
-        return tuple(d for d in self.databases if d.role == role)

@@ -39,11 +39,6 @@ def silent(step, metrics):
     pass
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Database:
     """Results with repeated texts, drivers with distinct ones, an empty and a keys-only table."""

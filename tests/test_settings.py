@@ -2,8 +2,8 @@
 
 import pytest
 
-from rowgraph.profiles import SettingsError, load_profile, profile_names
-from rowgraph.settings import BartCheckpointSettings, DatabaseSettings, Profile
+from rowgraph.profiles import Profile, SettingsError, load_profile, profile_names
+from rowgraph.settings import BartCheckpointSettings, DatabaseSettings
 
 TWO = "databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [t]}]\n"
 

@@ -24,8 +24,8 @@ from rowgraph.costs.sizes import (
     row_bytes,
     weaker,
 )
+from rowgraph.profiles import Profile
 from rowgraph.rows.sampling import water_fill
-from rowgraph.settings import Profile
 
 LIGHT, HEAVY = 0.5e9, 1.2e9  # the process without torch, and with it: demo's assets, small data
 NPY_HEADER = 128

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from rowgraph.artifacts import LIBRARIES, write_json
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.sizes import Figure
+from rowgraph.profiles import Profile
 from rowgraph.randomness import digest
-from rowgraph.settings import Profile
 
 FORMAT_VERSION = 1
 

@@ -28,11 +28,12 @@ from rowgraph.language.encoding import RowEncoder
 from rowgraph.language.precision import usable_precision
 from rowgraph.language.reconstruction import sum_of_losses
 from rowgraph.language.vocabulary import seeded
+from rowgraph.profiles import Profile
 from rowgraph.randomness import generator
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 from rowgraph.sage.seeds import SeedPlan
-from rowgraph.settings import NodeEmbeddingsSettings, Profile
+from rowgraph.settings import NodeEmbeddingsSettings
 
 REAL_BELOW = 100_000_000  # parameters of a model that a CPU measures in full
 FEW_TOKENS = 512  # of a device batch of a larger one: less would not fill the cores

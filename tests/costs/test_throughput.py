@@ -15,14 +15,6 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.profiles import load_profile
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny():
     demo = load_profile("demo")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,6 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-import torch
 import yaml
 
 from rowgraph.databases.database import Database
@@ -196,15 +194,6 @@ def upto(task: Task, split: str, time: int) -> Task:
     """The task with the label rows of one split at or before a time."""
     labels = task.labels(split)
     return dataclasses.replace(task, **{split: labels.take(np.flatnonzero(labels.times <= time))})
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Tiny matrices are slower on several threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

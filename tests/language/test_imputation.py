@@ -1,4 +1,4 @@
-"""Filling in cells: whose cells are asked, who may learn from what, and how answers are scored."""
+"""Filling in cells: who may learn from what, and how answers are scored."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 
 from rowgraph.artifacts import Draft
-from rowgraph.databases.database import Database
 from rowgraph.language.answers import USUAL
 from rowgraph.language.cells import (
-    draw,
     is_there,
-    kind_of,
     read_values,
     split_table,
     values_of,
@@ -26,83 +22,21 @@ from rowgraph.language.guesses import Attributes, lightgbm_guesses, most_frequen
 from rowgraph.language.imputation import answer_column, ask_column, run_imputation
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
-from rowgraph.rows.splitting import split_of
-from rowgraph.settings import ImputationMetricsSettings, LinearizedCorpusSettings
+from rowgraph.settings import ImputationMetricsSettings
 
 SETTINGS = ImputationMetricsSettings(rows_per_column=12, min_rows=6, fit_rows=80, trees=8,
                                      classes=5, max_new_tokens=4, bootstrap=40)
-CUT = np.datetime64("2020-10-01", "us")
-ROWS, TOKENS = 160, 96
-ATTRIBUTES = {"finds": ["date", "shape", "colour", "price", "grams", "broken", "state", "nothing",
-                        "word", "story", "end"],
-              "shelves": ["name", "width"]}
-
-
-def frames() -> dict[str, pl.DataFrame]:
-    rng = np.random.default_rng(3)
-    dates = np.sort(np.datetime64("2020-01-01", "us")
-                    + rng.integers(0, 420, ROWS) * np.timedelta64(1, "D")).astype(object)
-    dates[::17] = None  # never visible
-    shape = rng.choice(["ring", "cup", "box"], ROWS)
-    price = rng.normal(9, 3, ROWS).round(2)
-    price[::13], price[5] = np.nan, np.inf
-    word = np.array(["<value> x" if i % 4 else " " for i in range(ROWS)], dtype=object)
-    word[::5] = "y"
-    finds = pl.DataFrame({
-        "shelf_id": rng.integers(0, 40, ROWS), "date": pl.Series(dates.tolist(), dtype=pl.Datetime),
-        "shape": pl.Series(shape, dtype=pl.Categorical),
-        "colour": [{"ring": "gold", "cup": "white", "box": "brown"}[s] for s in shape],
-        "price": price, "grams": rng.integers(1, 90, ROWS).astype(np.int32),
-        "broken": rng.random(ROWS) < 0.3, "state": ["old"] * ROWS,
-        "nothing": pl.Series([None] * ROWS, dtype=pl.String), "word": word,
-        "story": ["so long a story " * 60 if i % 2 else "short" for i in range(ROWS)],
-        "end": rng.integers(0, 9, ROWS)})
-    shelves = pl.DataFrame({"shelf_id": np.arange(120), "name": [f"shelf {i % 7}" for i in
-                                                                   range(120)],
-                            "width": [float(i % 5) if i % 6 else None for i in range(120)]})
-    return {"finds": finds, "shelves": shelves}
-
-
-def write_attic(folder, tables: dict[str, pl.DataFrame]) -> Database:
-    (folder / "db").mkdir(parents=True)
-    (folder / "manifest.yaml").write_text(yaml.safe_dump({
-        "name": "attic", "manifest_version": 1, "val_timestamp": "2020-08-01",
-        "test_timestamp": "2020-10-01", "tables": {
-            "finds": {"pkey": None, "time_col": "date", "fkeys": {"shelf_id": "shelves"}},
-            "shelves": {"pkey": "shelf_id", "time_col": None, "fkeys": {}}}}))
-    for name, frame in tables.items():
-        frame.write_parquet(folder / "db" / f"{name}.parquet")
-    return Database.open(folder)
-
-
 @pytest.fixture(scope="module")
-def checkpoint(settings, tmp_path_factory):
+def checkpoint(settings, tmp_path_factory, attics):
     """A saved BART with random weights that has seen this attic's words and reads 96 tokens."""
-    texts = [text for name, frame in frames().items()
-             for text in linearize_frame(name, frame, ATTRIBUTES[name])]
-    settings = settings.model_copy(update={"max_tokens": TOKENS})
+    texts = [text for name, frame in attics.frames().items()
+             for text in linearize_frame(name, frame, attics.ATTRIBUTES[name])]
+    settings = settings.model_copy(update={"max_tokens": attics.TOKENS})
     tokenizer = train_tokenizer(texts, settings.vocabulary)
     folder = tmp_path_factory.mktemp("checkpoint")
     build_model(settings, tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def attic(tmp_path_factory) -> Database:
-    return write_attic(tmp_path_factory.mktemp("attic") / "attic", frames())
-
-
-@pytest.fixture(scope="module")
-def corpus_of_attic(tmp_path_factory):
-    """Every row, three quarters of them for training, and a row of another database."""
-    path = tmp_path_factory.mktemp("corpus") / "corpus.parquet"
-    parts = [pl.DataFrame({"database": "attic", "table": t, "row": np.arange(n), "split": [
-        "test" if i % 4 == 0 else "train" for i in range(n)]})
-        for t, n in (("finds", ROWS), ("shelves", 120))]
-    other = parts[0][:1].with_columns(database=pl.lit("elsewhere"))
-    pl.concat([*parts, other])[::-1].write_parquet(path)
-    return path
 
 
 def fill_in(database, checkpoint, folder, corpus=None, settings=SETTINGS):
@@ -123,82 +57,12 @@ def filler(checkpoint) -> CellFiller:
     return CellFiller.open(checkpoint, max_new_tokens=4, batch=8, device="cpu")
 
 
-# Whose cells
-
-
-def test_a_held_out_table_is_fitted_on_the_past_and_asked_about_the_rest(attic):
-    table = split_table(attic, "finds", None, False, 1000, 0)
-    dates = attic.read("finds")["date"].to_numpy()
-    assert (table.fitted["date"].to_numpy() < CUT).all()
-    assert (table.asked["date"].to_numpy() >= CUT).all()
-    np.testing.assert_array_equal(table.rows, np.flatnonzero(dates >= CUT))
-    assert table.fitted.height + table.asked.height == (~np.isnat(dates)).sum() < ROWS
-
-
-def test_a_held_out_table_without_time_is_split_as_a_corpus_is(attic):
-    table = split_table(attic, "shelves", None, False, 1000, 4)
-    split = split_of("attic", "shelves", np.arange(120), LinearizedCorpusSettings(seed=4))
-    np.testing.assert_array_equal(table.rows, np.flatnonzero(split == "test"))
-    assert table.fitted.height == (split == "train").sum()
-
-
-def test_a_pre_training_table_is_split_as_the_corpus_was(attic, corpus_of_attic):
-    table = split_table(attic, "finds", pl.read_parquet(corpus_of_attic), False, 1000, 0)
-    timed = np.flatnonzero(attic.read("finds")["date"].is_not_null())
-    np.testing.assert_array_equal(table.rows, timed[timed % 4 == 0])
-    assert table.fitted.height == (timed % 4 > 0).sum()
-
-
-def test_keys_are_never_asked_even_where_they_are_read(attic):
-    table = split_table(attic, "finds", None, True, 1000, 0)
-    assert "shelf_id" in table.attributes
-    assert table.targets == ATTRIBUTES["finds"]
-
-
-def test_fitting_rows_are_capped_by_a_draw_that_a_larger_one_contains(attic):
-    small, large = (split_table(attic, "finds", None, False, n, 0).fitted for n in (20, 60))
-    assert small.height == 20
-    assert small.join(large, on=["date", "grams", "end"], how="anti").height == 0
-
-
-def test_asking_more_keeps_the_cells_that_were_asked(attic):
-    rows = np.arange(100)
-    few, many = draw(rows, 5, "a", 0), draw(rows, 50, "a", 0)
-    assert set(few) < set(many)
-    assert set(draw(rows[few.min():], 100, "a", 0)[:3]) <= set(draw(rows, 100, "a", 0)[:50])
-
-
-@pytest.mark.parametrize(("column", "kind"), [
-    ("date", "time"), ("shape", "text"), ("price", "number"), ("grams", "number"),
-    ("broken", "text"), ("nothing", "text")])
-def test_a_columns_type_decides_how_it_is_judged(attic, column, kind):
-    assert kind_of(attic.read("finds")[column].dtype) == kind
-
-
-def test_missing_empty_blank_and_infinite_cells_hold_nothing():
-    for cells in ([1.5, None, np.nan, np.inf], ["a", None, "", " "]):
-        there = is_there(values_of(pl.Series(cells, strict=False)))
-        assert there.tolist() == [True, False, False, False]
-
-
-@pytest.mark.parametrize(("kind", "texts"), [
-    ("number", ["12", "-0.5", "1e-07", "100000000000000000000"]),
-    ("time", ["2009-03-29", "2009-03-29 06:00:05", "1899-12-31"])])
-def test_what_is_written_is_read_back(kind, texts):
-    assert write_values(read_values(texts, kind), kind)[:3] == texts[:3]
-
-
-def test_what_is_no_number_or_time_is_read_as_nothing():
-    assert np.isnan(read_values(["", "abc", "nan", "inf", "1_0", "1 2"], "number")).all()
-    assert np.isnan(read_values(["", "12", "2009-02-31", "2009-03-29 25:00:00"], "time")).all()
-
-
 # Who may learn from what
 
 
-def test_scored_cells_reach_no_answer(attic, checkpoint, filled, tmp_path):
-    tables = frames()
-    late = pl.Series(tables["finds"]["date"].to_numpy() >= CUT)
+def test_scored_cells_reach_no_answer(attic, checkpoint, filled, tmp_path, attics):
+    tables = attics.frames()
+    late = pl.Series(tables["finds"]["date"].to_numpy() >= attics.CUT)
     pokes = {"shape": pl.lit("box", pl.Categorical), "price": pl.lit(1e6),
              "grams": pl.lit(77, pl.Int32), "broken": pl.col("broken").not_()}
     for column, poke in pokes.items():
@@ -207,7 +71,7 @@ def test_scored_cells_reach_no_answer(attic, checkpoint, filled, tmp_path):
             there = pl.col(column).is_finite()
         poked = tables["finds"].with_columns(
             pl.when(late & there).then(poke).otherwise(pl.col(column)).alias(column))
-        database = write_attic(tmp_path / column / "attic", {**tables, "finds": poked})
+        database = attics.write(tmp_path / column / "attic", {**tables, "finds": poked})
         _, found = fill_in(database, checkpoint, tmp_path / column / "draft")
         chosen = pl.col("column") == column
         before, after = (t["cells"].filter(chosen) for t in (filled[1], found))
@@ -215,26 +79,27 @@ def test_scored_cells_reach_no_answer(attic, checkpoint, filled, tmp_path):
         assert before.select("row", "method", "said").equals(after.select("row", "method", "said"))
 
 
-def test_other_rows_on_the_scored_side_reach_no_answer(checkpoint, filled, tmp_path):
+def test_other_rows_on_the_scored_side_reach_no_answer(checkpoint, filled, tmp_path, attics):
     row = filled[1]["cells"].filter(table="finds")["row"][0]
-    tables = frames()
-    others = pl.Series((tables["finds"]["date"].to_numpy() >= CUT) & (np.arange(ROWS) != row))
+    tables = attics.frames()
+    late = tables["finds"]["date"].to_numpy() >= attics.CUT
+    others = pl.Series(late & (np.arange(attics.ROWS) != row))
     poked = tables["finds"].with_columns(
         pl.when(others).then(pl.lit("never seen")).otherwise(pl.col("colour")).alias("colour"),
         pl.when(others).then(pl.lit(5, pl.Int32)).otherwise(pl.col("grams")).alias("grams"))
-    database = write_attic(tmp_path / "attic", {**tables, "finds": poked})
+    database = attics.write(tmp_path / "attic", {**tables, "finds": poked})
     _, found = fill_in(database, checkpoint, tmp_path / "draft")
     before, after = (t["cells"].filter(table="finds", row=row) for t in (filled[1], found))
     assert before.height
     assert before.equals(after)
 
 
-def test_the_rows_that_are_fitted_on_do_reach_the_baselines(checkpoint, filled, tmp_path):
-    tables = frames()
-    early = pl.Series(tables["finds"]["date"].to_numpy() < CUT)
+def test_the_rows_that_are_fitted_on_do_reach_the_baselines(checkpoint, filled, tmp_path, attics):
+    tables = attics.frames()
+    early = pl.Series(tables["finds"]["date"].to_numpy() < attics.CUT)
     poked = tables["finds"].with_columns(
         grams=pl.when(early).then(pl.col("grams") + 9).otherwise(pl.col("grams")))
-    database = write_attic(tmp_path / "attic", {**tables, "finds": poked})
+    database = attics.write(tmp_path / "attic", {**tables, "finds": poked})
     _, found = fill_in(database, checkpoint, tmp_path / "draft")
     before, after = (t["cells"].filter(column="grams") for t in (filled[1], found))
     for method in ("median", "lightgbm"):
@@ -347,24 +212,24 @@ def test_the_true_answer_is_right_whatever_the_cell_spells(attic, filler):
             assert "<value> x" in found.said
 
 
-def test_every_column_is_scored_or_skipped_with_the_reason(filled):
+def test_every_column_is_scored_or_skipped_with_the_reason(filled, attics):
     summary, tables = filled
     scored = set(tables["metrics"].select("table", "column").iter_rows())
     skipped = set(tables["skipped"].select("table", "column").iter_rows())
     assert not scored & skipped
-    assert scored | skipped == {(t, c) for t, columns in ATTRIBUTES.items() for c in columns}
+    assert scored | skipped == {(t, c) for t, columns in attics.ATTRIBUTES.items() for c in columns}
     reasons = summary["skipped"]
     assert reasons["finds.state"] == "one value in all fitting rows"
     assert reasons["finds.nothing"] == "0 cells to ask, min_rows is 6"
 
 
-def test_cells_beyond_the_tokens_read_are_counted_not_asked(attic, checkpoint, tmp_path):
-    tables = frames()
+def test_cells_beyond_the_tokens_read_are_counted_not_asked(attic, checkpoint, tmp_path, attics):
+    tables = attics.frames()
     tables["finds"] = tables["finds"].select("shelf_id", "date", "story", "end")
-    database = write_attic(tmp_path / "attic", tables)
+    database = attics.write(tmp_path / "attic", tables)
     settings = SETTINGS.model_copy(update={"min_rows": 1, "rows_per_column": 200})
     _, found = fill_in(database, checkpoint, tmp_path / "draft", settings=settings)
-    late = np.flatnonzero(tables["finds"]["date"].to_numpy() >= CUT)
+    late = np.flatnonzero(tables["finds"]["date"].to_numpy() >= attics.CUT)
     end = found["metrics"].filter(column="end", method="bart").row(0, named=True)
     assert (end["n_test"], end["cut_off"]) == ((late % 2 == 0).sum(), (late % 2 == 1).sum())
     assert set(found["cells"].filter(column="end")["row"]) == set(late[late % 2 == 0].tolist())
@@ -394,14 +259,14 @@ def test_equal_runs_give_equal_bytes_whatever_the_batch(attic, checkpoint, fille
 
 
 def test_a_database_in_which_nothing_can_be_asked_leaves_empty_tables(
-        attic, checkpoint, tmp_path):
-    tables = {n: f[:3] for n, f in frames().items()}
+        attic, checkpoint, tmp_path, attics):
+    tables = {n: f[:3] for n, f in attics.frames().items()}
     tables["finds"] = tables["finds"].with_columns(shelf_id=pl.lit(0, pl.Int64))
-    summary, found = fill_in(write_attic(tmp_path / "attic", tables), checkpoint,
+    summary, found = fill_in(attics.write(tmp_path / "attic", tables), checkpoint,
                              tmp_path / "draft")
     assert (summary["columns"], summary["results"]) == (0, {})
     assert found["metrics"].height == found["cells"].height == found["kinds"].height == 0
-    assert found["skipped"].height == sum(map(len, ATTRIBUTES.values()))
+    assert found["skipped"].height == sum(map(len, attics.ATTRIBUTES.values()))
 
 
 def test_a_blank_hides_the_asked_value_from_bart(attic, filler):

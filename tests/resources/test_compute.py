@@ -33,7 +33,7 @@ def test_threads_are_set_for_the_session(tmp_path):
 
     before = torch.get_num_threads()
     try:
-        with ComputeResource(home=str(tmp_path), device="cpu", threads=1).session():
-            assert torch.get_num_threads() == 1
+        with ComputeResource(home=str(tmp_path), device="cpu", threads=before + 1).session():
+            assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)

@@ -34,15 +34,6 @@ def _graph(rng: np.random.Generator, num_nodes: dict[str, int],
     return EntityGraph(tuple(num_nodes), num_nodes, times, adjacency)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors gain nothing from threads and lose much where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def shop() -> EntityGraph:
     """Names that a module may not have, a table that names itself, one that nothing names."""
