@@ -28,7 +28,7 @@ from transformers import AutoTokenizer, BartForConditionalGeneration, PreTrained
 
 from rowgraph.language import inference
 from rowgraph.language.precision import usable_precision
-from rowgraph.language.vocabulary import quiet
+from rowgraph.language.vocabulary import CheckpointError, quiet
 from rowgraph.rows.linearization import ATTRIBUTE
 from rowgraph.settings import NodeEmbeddingsSettings
 
@@ -56,10 +56,18 @@ class RowEncoder:
         model, tokenizer: of the checkpoint; the model's weights are not changed.
         settings: precision, threads and the tokens of a batch, padding included.
         device: as PyTorch names it.
+
+    Raises:
+        CheckpointError: the tokenizer has tokens that the model has no embedding of.
     """
 
     def __init__(self, model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,
                  settings: NodeEmbeddingsSettings, device: str):
+        if len(tokenizer) > model.config.vocab_size:
+            raise CheckpointError(
+                f"the tokenizer has {len(tokenizer)} tokens, the model embeds "
+                f"{model.config.vocab_size}: they are not of one checkpoint; make bart_checkpoint "
+                "again, or resize the model's embeddings before saving both")
         self.tokenizer, self.settings, self.device = tokenizer, settings, torch.device(device)
         self.dim: int = model.config.d_model
         self.max_tokens = min(tokenizer.model_max_length, model.config.max_position_embeddings)

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, BartModel
+from transformers import AutoTokenizer, BartForConditionalGeneration, BartModel
 
 from rowgraph.language.encoding import RowEncoder, batches_by_length, encode, splits_at_attributes
 from rowgraph.language.precision import usable_precision
+from rowgraph.language.vocabulary import CheckpointError
 from rowgraph.settings import NodeEmbeddingsSettings
 
 SETTINGS = NodeEmbeddingsSettings(batch_tokens=200)
@@ -142,6 +143,14 @@ def test_a_processor_without_bfloat16_computes_in_fp32_and_says_so(
     with pytest.warns(UserWarning, match="no native bfloat16"):
         encoder = RowEncoder.open(checkpoint, NodeEmbeddingsSettings(precision="bf16"), "cpu")
     assert encoder.precision == "fp32"
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(checkpoint):
+    model = BartForConditionalGeneration.from_pretrained(checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer.add_tokens(["qwertz"])
+    with pytest.raises(CheckpointError, match=r"has (\d+) tokens, the model embeds \d+: they are"):
+        RowEncoder(model, tokenizer, SETTINGS, "cpu")
 
 
 def test_no_texts_have_no_vectors(checkpoint, settings):
