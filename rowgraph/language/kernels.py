@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numba import njit
 
-ANY_ORDER = {"reassoc", "contract", "arcp", "nsz"}  # sums may be taken apart; NaN stays NaN
+ANY_ORDER = {"reassoc", "contract", "nsz"}  # sums may be taken apart; NaN stays NaN
 LOG2_E = np.float32(1.4426950408889634)
 LEAST, MOST = np.float32(-126), np.float32(126)  # powers of two that float32 has in full
 # 2**x on [0, 1) as 1 + ax + bx² + cx³, 2 at its end: the least greatest relative error, found by a
