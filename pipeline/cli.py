@@ -24,7 +24,7 @@ app = typer.Typer(
 
 ProfileOption = Annotated[str | None, typer.Option(
     "--profile", "-p", envvar="ROWGRAPH_PROFILE", show_default="demo",
-    help="Name of a profile (demo, f1, paper) or path of a YAML file.")]
+    help=f"Name of a profile ({', '.join(profile_names())}) or path of a YAML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RESULT_COLUMNS = ("database", "task", "regime", "variant", "metric", "n_test", "seeds", "mean",
                   "std", "ci_low", "ci_high", "source")
