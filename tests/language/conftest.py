@@ -71,8 +71,6 @@ ATTRIBUTES = {"finds": ["date", "shape", "colour", "price", "grams", "broken", "
               "shelves": ["name", "width"]}
 
 
-
-
 def frames() -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(3)
     dates = np.sort(np.datetime64("2020-01-01", "us")

@@ -69,7 +69,7 @@ def test_it_is_as_near_to_fp32_as_the_librarys_pass_is(layers, heads, head, ffn,
 @needs_bfloat16
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("score", [-360, -60, -20, 20, 60, 360])
-def test_large_scores_are_attended_to_in_fp32(padded, score):
+def test_large_scores_stay_as_near_to_fp32_as_the_librarys(padded, score):
     plain = encoder(layers=1)
     attention = plain.layers[0].self_attn
     with torch.no_grad():
