@@ -19,7 +19,8 @@ from resources.progress import ProgressResource
 from resources.store import StoreResource
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import Artifact, ArtifactError, Draft, recipe_of
-from rowgraph.settings import DatabaseSettings, Section
+from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.settings import Section
 
 GPU_POOL = "gpu"
 Log = Callable[[int, Mapping[str, float]], None]

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowgraph.artifacts import Key
+from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.profiles import Profile
 from rowgraph.randomness import digest
-from rowgraph.settings import DatabaseSettings, SageWeightsSettings, Section
+from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.settings import Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
 REVISIONS = {

@@ -6,7 +6,7 @@ import dagster as dg
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
 from rowgraph.artifacts import Artifact
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 
 def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -20,12 +20,12 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
                             entity_graph: Artifact, node_embeddings: Artifact,
                             sage_weights: Artifact) -> dg.Output[Artifact]:
         def make(draft, settings, log):
+            from rowgraph.adaptation.ablation import run_task
             from rowgraph.databases.database import Database
-            from rowgraph.downstream.evaluation import run_task
-            from rowgraph.downstream.tasks import load_task
             from rowgraph.embeddings import EmbeddingStore
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.sage.pretraining import load_shared
+            from rowgraph.tasks.label_tables import load_task
 
             graph = EntityGraph.load(entity_graph.folder)
             sage = SageWeightsSettings.model_validate(sage_weights.manifest["settings"])
@@ -55,12 +55,12 @@ def transfer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             import polars as pl
 
             from rowgraph.databases.database import Database
-            from rowgraph.downstream.tasks import load_task
-            from rowgraph.downstream.transfer import Pretrained, run_transfer
             from rowgraph.embeddings import EmbeddingStore
+            from rowgraph.evaluation.transfer import Pretrained, run_transfer
             from rowgraph.figures import transfer_chart
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.sage.pretraining import load_shared
+            from rowgraph.tasks.label_tables import load_task
 
             graph = EntityGraph.load(inputs["entity_graph"].folder)
             trained = {n.removeprefix("sage_sweep__"): Pretrained(
@@ -88,9 +88,9 @@ def baseline_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _baseline_metrics(context: dg.AssetExecutionContext,
                           source: Artifact) -> dg.Output[Artifact]:
         def make(draft, settings, log):
+            from rowgraph.baselines.entity_row import run_baselines
             from rowgraph.databases.database import Database
-            from rowgraph.downstream.baselines import run_baselines
-            from rowgraph.downstream.tasks import load_task
+            from rowgraph.tasks.label_tables import load_task
 
             database = Database.open(source.folder)
             return run_baselines(database, load_task(database, node.task), settings, draft,

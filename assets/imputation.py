@@ -18,7 +18,7 @@ def imputation_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
     def _imputation_metrics(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
-            from rowgraph.language.imputation import run_imputation
+            from rowgraph.imputation.metrics import run_imputation
 
             corpus, bart = inputs.get("linearized_corpus"), inputs["bart_checkpoint"]
             with context.resources.compute.session() as device:

@@ -16,7 +16,7 @@ def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
               required_resource_keys={"store", "tracking", "progress"})
     def _report(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
-            from rowgraph.downstream.reports import write_report
+            from rowgraph.reports.report import write_report
 
             return write_report({name: artifact.folder for name, artifact in inputs.items()},
                                 settings, draft)

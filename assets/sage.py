@@ -50,9 +50,9 @@ def pretrain_databases(inputs: dict[str, Artifact], device: str) -> list:
         texts = None
         if f"source__{name}" in inputs:
             from rowgraph.databases.database import Database
-            from rowgraph.language.encoding import RowEncoder
+            from rowgraph.encoding.encoder import RowEncoder
+            from rowgraph.encoding.settings import NodeEmbeddingsSettings
             from rowgraph.sage.masked_texts import MaskedTexts
-            from rowgraph.settings import NodeEmbeddingsSettings
 
             checkpoint = inputs["bart_checkpoint"]
             if encoder is None:

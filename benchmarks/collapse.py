@@ -27,10 +27,10 @@ from transformers import BartForConditionalGeneration
 from benchmarks.materialized import materialized
 from pipeline.environment import Environment
 from rowgraph.artifacts import Draft, write_json
+from rowgraph.encoding.encoder import mean_pool
 from rowgraph.language import fine_tuning, vocabulary
-from rowgraph.language.encoding import mean_pool
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.randomness import digest
-from rowgraph.settings import BartCheckpointSettings
 
 PLAIN = {"initial_std": 0.02, "effective_batch": 64, "device_batch": 16, "learning_rate": 1e-3,
          "decoder_word_drop": 0.0, "bag_of_tokens_weight": 0.0}

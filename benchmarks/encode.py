@@ -25,11 +25,11 @@ import torch
 
 from benchmarks.materialized import materialized
 from rowgraph.databases.database import Database
-from rowgraph.language.encoding import RowEncoder, encode
-from rowgraph.language.precision import usable_precision
+from rowgraph.encoding.encoder import RowEncoder, encode
+from rowgraph.encoding.precision import usable_precision
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.vocabulary import quiet
 from rowgraph.rows.linearization import linearize_frame
-from rowgraph.settings import NodeEmbeddingsSettings
 
 Encode = Callable[[list[str]], np.ndarray]
 

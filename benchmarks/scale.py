@@ -90,7 +90,7 @@ def measure(source: Path, share: str, settings: dict[str, Any], steps: int, dim:
     from rowgraph.graph.statistics import graph_statistics
     from rowgraph.sage.pretraining import PretrainDatabase, pretrain
     from rowgraph.sage.seeds import SeedPlan
-    from rowgraph.settings import SageWeightsSettings
+    from rowgraph.sage.settings import SageWeightsSettings
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     folder = thinned(source, place / "folder", SHARES[share])

@@ -20,7 +20,7 @@ from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.rates import Rates, rates_path, read_rates, shapes_of, write_rates
 from rowgraph.costs.sizes import ASSUMED_TOKENS_A_ROW, DatabaseFacts, Facts, Figure
 from rowgraph.databases.footers import read_footers
-from rowgraph.settings import DatabaseSettings
+from rowgraph.databases.settings import DatabaseSettings
 
 
 @dataclass(frozen=True)

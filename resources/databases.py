@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from rowgraph.settings import DatabaseSettings
+from rowgraph.databases.settings import DatabaseSettings
 
 
 class DatabasesResource(dg.ConfigurableResource):

@@ -18,10 +18,10 @@ import torch
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
-from rowgraph.language.encoding import Log, RowEncoder
+from rowgraph.encoding.encoder import Log, RowEncoder
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.randomness import stable_seed
 from rowgraph.rows.linearization import linearize_frame
-from rowgraph.settings import NodeEmbeddingsSettings
 
 
 class EmbeddingError(RuntimeError):

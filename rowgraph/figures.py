@@ -68,7 +68,7 @@ def transfer_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
     """Gain over no pre-training by share of the labels as a PNG, a panel a regime.
 
     Args:
-        rows: as `rowgraph.downstream.transfer` writes them.
+        rows: as `rowgraph.evaluation.transfer` writes them.
     """
     regimes = sorted(rows["regime"].unique().to_list())
     figure, panels = _axes(title, panels=len(regimes), height=4.2)

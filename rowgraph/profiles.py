@@ -10,22 +10,18 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from rowgraph.settings import (
-    BartCheckpointSettings,
-    BaselineMetricsSettings,
-    ComputeSettings,
-    DatabaseSettings,
-    DownstreamMetricsSettings,
-    EntityGraphSettings,
-    ImputationMetricsSettings,
-    LinearizedCorpusSettings,
-    NodeEmbeddingsSettings,
-    ReportSettings,
-    SageWeightsSettings,
-    SampledRowsSettings,
-    Section,
-    TransferMetricsSettings,
-)
+from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.baselines.settings import BaselineMetricsSettings
+from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
+from rowgraph.evaluation.settings import TransferMetricsSettings
+from rowgraph.graph.settings import EntityGraphSettings
+from rowgraph.imputation.settings import ImputationMetricsSettings
+from rowgraph.language.settings import BartCheckpointSettings
+from rowgraph.reports.settings import ReportSettings
+from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
+from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.settings import ComputeSettings, Section
 
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
 
@@ -108,6 +104,11 @@ class Profile(Section):
     def by_role(self, role: Literal["pretrain", "heldout"]) -> tuple[DatabaseSettings, ...]:
         """The databases of one role; the only place where the role decides."""
         return tuple(d for d in self.databases if d.role == role)
+
+
+STAGES: dict[str, type[Section]] = {  # the settings section of each stage
+    name: type(field.default) for name, field in Profile.model_fields.items()
+    if isinstance(field.default, Section) and name != "compute"}
 
 
 def profile_names() -> list[str]:

@@ -21,10 +21,11 @@ from rowgraph.embeddings import (
     first_rows,
     write_embeddings,
 )
-from rowgraph.language.encoding import Encoded, RowEncoder, encode
+from rowgraph.encoding.encoder import Encoded, RowEncoder, encode
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
-from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
 
 SETTINGS = NodeEmbeddingsSettings(dtype="float32")
 TINY = BartCheckpointSettings(checkpoint=None, vocabulary=300, d_model=16, encoder_layers=1,

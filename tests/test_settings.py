@@ -2,8 +2,9 @@
 
 import pytest
 
+from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.profiles import Profile, SettingsError, load_profile, profile_names
-from rowgraph.settings import BartCheckpointSettings, DatabaseSettings
 
 TWO = "databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [t]}]\n"
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rowgraph.settings import BartCheckpointSettings
+from rowgraph.language.settings import BartCheckpointSettings
 
 MARKERS = 3  # <table>, <attr> and <value>, which a pre-trained vocabulary has not (Section 4.2)
 

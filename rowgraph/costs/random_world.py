@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from rowgraph.databases.database import TIMELESS, Database
-from rowgraph.downstream.tasks import LabelTable, Task
 from rowgraph.graph.entity_graph import Adjacency, EntityGraph
 from rowgraph.randomness import generator
+from rowgraph.tasks.label_tables import LabelTable, Task
 
 CHILDREN_A_PARENT = 20
 DAY = 86_400_000_000

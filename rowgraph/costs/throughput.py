@@ -17,15 +17,16 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
 
+from rowgraph.adaptation.training import adapt
+from rowgraph.adaptation.variants import variant
 from rowgraph.artifacts import Draft
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.random_world import RandomVectors, random_graph, random_task
 from rowgraph.costs.rates import Rates
-from rowgraph.downstream.adaptation import adapt
-from rowgraph.downstream.variants import variant
+from rowgraph.encoding.encoder import RowEncoder
+from rowgraph.encoding.precision import usable_precision
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.graph.entity_graph import EntityGraph
-from rowgraph.language.encoding import RowEncoder
-from rowgraph.language.precision import usable_precision
 from rowgraph.language.reconstruction import sum_of_losses
 from rowgraph.language.vocabulary import seeded
 from rowgraph.profiles import Profile
@@ -33,7 +34,6 @@ from rowgraph.randomness import generator
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 from rowgraph.sage.seeds import SeedPlan
-from rowgraph.settings import NodeEmbeddingsSettings
 
 REAL_BELOW = 100_000_000  # parameters of a model that a CPU measures in full
 FEW_TOKENS = 512  # of a device batch of a larger one: less would not fill the cores

@@ -17,8 +17,8 @@ from rowgraph.databases.checking import check_database
 from rowgraph.databases.embedded import EMBEDDED, build_embedded
 from rowgraph.databases.report import Problem, Report
 from rowgraph.databases.resolving import MANIFEST, DatabaseNotFound, Origin, find_here
+from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.databases.truncating import truncate
-from rowgraph.settings import DatabaseSettings
 
 
 def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft) -> dict[str, Any]:

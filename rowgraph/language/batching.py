@@ -20,9 +20,9 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerFast
 
 from rowgraph.language.masking import KINDS, Units, apply_masks, draw_masks, find_units, row_keys
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.randomness import generator, uniform_of_rows
 from rowgraph.rows.linearization import MARKERS
-from rowgraph.settings import BartCheckpointSettings
 
 IGNORED = -100  # label of a padded position, left out of the loss
 GHOST = -1  # a row without targets, for a process that has none left in a step

@@ -19,8 +19,8 @@ from accelerate.utils import reduce, wait_for_everyone
 from transformers import BartForConditionalGeneration, TrainerCallback
 
 from rowgraph.artifacts import write_json
+from rowgraph.encoding.encoder import Log
 from rowgraph.language.batching import MaskedRows, StepBatches
-from rowgraph.language.encoding import Log
 
 LOGS_A_RUN = 200
 CURVES = {"step": pl.Int64, "train_loss": pl.Float64, "learning_rate": pl.Float64,

@@ -36,12 +36,14 @@ from transformers import (
 )
 
 from rowgraph.artifacts import Draft, write_json
+from rowgraph.encoding.encoder import Log, RowEncoder
+from rowgraph.encoding.precision import usable_precision
+from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.batching import MaskedRows, StepBatches, tokenize_rows
 from rowgraph.language.checkpointing import Checkpointing, finished_checkpoint
-from rowgraph.language.encoding import Log, RowEncoder
 from rowgraph.language.health import Health, measure_health, refuse_collapse
-from rowgraph.language.precision import usable_precision
 from rowgraph.language.reconstruction import measure_reconstruction, sum_of_losses, summed_loss
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import (
     build_model,
     load_pretrained,
@@ -51,7 +53,6 @@ from rowgraph.language.vocabulary import (
 )
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.rows.splitting import SPLITS
-from rowgraph.settings import BartCheckpointSettings, NodeEmbeddingsSettings
 
 
 def fine_tune(corpus_parquet: Path, settings: BartCheckpointSettings, draft: Draft, *,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rowgraph.settings import BartCheckpointSettings
+from rowgraph.language.settings import BartCheckpointSettings
 
 
 class CollapseError(RuntimeError):

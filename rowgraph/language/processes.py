@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rowgraph.artifacts import Draft, write_json
-from rowgraph.language.encoding import Log
-from rowgraph.settings import BartCheckpointSettings
+from rowgraph.encoding.encoder import Log
+from rowgraph.language.settings import BartCheckpointSettings
 
 PROGRESS = "rowgraph progress "  # marks our lines among those of the launcher
 

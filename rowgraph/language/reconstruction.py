@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import cross_entropy, log_softmax
 from transformers import BartForConditionalGeneration
 
+from rowgraph.encoding.encoder import mean_pool
 from rowgraph.language.batching import IGNORED, MaskedRows, StepBatches
-from rowgraph.language.encoding import mean_pool
 from rowgraph.language.masking import KINDS
 
 

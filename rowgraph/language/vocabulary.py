@@ -25,9 +25,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 from transformers.utils.logging import is_progress_bar_enabled
 
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.randomness import stable_seed, torch_generator
 from rowgraph.rows.linearization import MARKERS
-from rowgraph.settings import BartCheckpointSettings
 
 BART_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # the first four keep BART's ids 0 to 3
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from rowgraph.randomness import uniform_of_rows
 from rowgraph.rows.linearization import linearize_frame
-from rowgraph.settings import LinearizedCorpusSettings
+from rowgraph.rows.settings import LinearizedCorpusSettings
 
 SPLITS = ("train", "validation", "test")
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from rowgraph.randomness import generator
 from rowgraph.sage.objective import draw_mask, hide
 from rowgraph.sage.seeds import PretrainingError
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,7 +22,7 @@ from rowgraph.randomness import stable_seed
 from rowgraph.sage.features import attach
 from rowgraph.sage.hiding import hiding_of
 from rowgraph.sage.seeds import PretrainingError, Seeds
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 if TYPE_CHECKING:
     from rowgraph.embeddings import Embeddings

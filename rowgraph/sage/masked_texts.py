@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rowgraph.databases.database import Database
-from rowgraph.language.encoding import RowEncoder
+from rowgraph.encoding.encoder import RowEncoder
 from rowgraph.language.masking import row_keys
 from rowgraph.randomness import uniform_of_rows
 from rowgraph.rows.linearization import linearize_frame

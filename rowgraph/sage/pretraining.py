@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rowgraph.artifacts import Draft, write_json
-from rowgraph.language.precision import usable_precision
+from rowgraph.encoding.precision import usable_precision
 from rowgraph.randomness import torch_generator
 from rowgraph.sage.graph_use import (
     TableYardsticks,
@@ -29,8 +29,8 @@ from rowgraph.sage.inputs import InputMaker, Inputs, PretrainDatabase
 from rowgraph.sage.model import HeteroGraphSAGE, initialize
 from rowgraph.sage.objective import masked_reconstruction_loss, squared_errors
 from rowgraph.sage.seeds import PretrainingError, SeedPlan, Seeds
+from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.sage.yardsticks import mean_of
-from rowgraph.settings import SageWeightsSettings
 
 CENTRE_ROWS = 10_000  # of a table whose mean is the origin of its deviations, at most (about)
 POSITION = ("epoch", "position", "step", "sums", "curves")  # what a resumed run has to know

@@ -14,7 +14,7 @@ import numpy as np
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.randomness import generator, uniform_of_rows
 from rowgraph.sage.interleaving import interleave
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 SPLITS = ("train", "validation", "test")
 

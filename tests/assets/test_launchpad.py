@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from assets.building import launchpad_schema
-from rowgraph.profiles import load_profile
-from rowgraph.settings import STAGES, DatabaseSettings
+from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.profiles import STAGES, load_profile
 
 
 @pytest.mark.parametrize("stage", STAGES)

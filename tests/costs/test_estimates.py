@@ -12,8 +12,8 @@ from rowgraph.costs.rates import Rates, Work, rates_path, read_rates, shapes_of,
 from rowgraph.costs.sizes import DatabaseFacts, Facts, Figure, nodes_a_seed, weaker
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.language.reconstruction import sum_of_losses
-from rowgraph.profiles import load_profile
-from rowgraph.settings import STAGES, BartCheckpointSettings
+from rowgraph.language.settings import BartCheckpointSettings
+from rowgraph.profiles import STAGES, load_profile
 
 PAPER = load_profile("paper")
 SHAPE = ModelShape(vocabulary=300, d_model=32, ffn_dim=96, encoder_layers=3, decoder_layers=2,

@@ -12,8 +12,8 @@ from rowgraph.databases import resolving, sourcing
 from rowgraph.databases.checking import DatabaseError, check_database
 from rowgraph.databases.database import Database
 from rowgraph.databases.resolving import fingerprint_folder, resolve
+from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.databases.sourcing import describe, write_source
-from rowgraph.settings import DatabaseSettings
 
 pytestmark = pytest.mark.usefixtures("no_hub_cache")
 

@@ -15,8 +15,8 @@ from rowgraph.language.batching import MaskedRows, tokenize_rows
 from rowgraph.language.fine_tuning import fine_tune
 from rowgraph.language.health import CollapseError
 from rowgraph.language.reconstruction import sum_of_losses, summed_loss
+from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import build_model
-from rowgraph.settings import BartCheckpointSettings
 
 
 class Interrupted(BaseException):

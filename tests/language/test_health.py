@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rowgraph.language.health import CollapseError, measure_health, refuse_collapse
-from rowgraph.settings import BartCheckpointSettings
+from rowgraph.language.settings import BartCheckpointSettings
 
 SETTINGS = BartCheckpointSettings(min_spread=0.05, min_effective_rank=4.0)
 

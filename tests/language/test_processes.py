@@ -74,7 +74,7 @@ import torch
 torch.set_num_threads(1)
 from rowgraph.artifacts import Draft
 from rowgraph.language.fine_tuning import fine_tune
-from rowgraph.settings import BartCheckpointSettings
+from rowgraph.language.settings import BartCheckpointSettings
 settings = BartCheckpointSettings.model_validate_json(sys.argv[2])
 fine_tune(Path(sys.argv[1]), settings, Draft(Path(sys.argv[3])), device="cpu",
           log=lambda step, metrics: print(step, flush=True))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from rowgraph.rows.linearization import parse
 from rowgraph.rows.sampling import table_sizes, write_sampled_rows
+from rowgraph.rows.settings import LinearizedCorpusSettings
 from rowgraph.rows.splitting import split_of, write_corpus
-from rowgraph.settings import LinearizedCorpusSettings
 
 SETTINGS = LinearizedCorpusSettings()
 

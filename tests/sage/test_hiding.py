@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from rowgraph.artifacts import Draft
-from rowgraph.language.encoding import Encoded
+from rowgraph.encoding.encoder import Encoded
 from rowgraph.sage.hiding import hiding_of
 from rowgraph.sage.masked_texts import MaskedTexts
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import load_shared, pretrain
 from rowgraph.sage.seeds import PretrainingError
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 SETTINGS = SageWeightsSettings(hidden=8, fan_out=(3, 2), batch=16, epochs=1, learning_rate=0.02)
 

@@ -11,7 +11,7 @@ from rowgraph.artifacts import Draft, file_digest
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import load_shared, pretrain
 from rowgraph.sage.seeds import PretrainingError, SeedPlan
-from rowgraph.settings import SageWeightsSettings
+from rowgraph.sage.settings import SageWeightsSettings
 
 SETTINGS = SageWeightsSettings(hidden=8, fan_out=(3, 2), batch=16, epochs=2, learning_rate=0.02)
 FILES = ("shared.safetensors", "projections.safetensors", "decoder.safetensors", "config.json",

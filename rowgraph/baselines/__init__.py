@@ -1,0 +1,1 @@
+"""Baselines on the same label rows: what a model has to beat."""

@@ -1,0 +1,16 @@
+"""Settings of how rows become vectors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rowgraph.settings import Section, neutral
+
+
+class NodeEmbeddingsSettings(Section):
+    """How rows are encoded (Section 4.2: mean pooling of the last hidden states)."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    dtype: Literal["float16", "float32"] = "float16"
+    batch_tokens: int = neutral(16_384)
+    workers: int | None = neutral(None)  # threads on a CPU, a batch each; null = every core

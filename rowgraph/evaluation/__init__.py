@@ -1,0 +1,1 @@
+"""Scoring, statistics, transfer: asks, and never decides what a model sees."""

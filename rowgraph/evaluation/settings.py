@@ -1,0 +1,25 @@
+"""Settings of what is asked of a finished model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from rowgraph.adaptation.settings import DownstreamMetricsSettings, Variant
+
+
+class TransferMetricsSettings(DownstreamMetricsSettings):
+    """What each pre-training is worth with few labels: docs/decisions/transfer.md."""
+
+    variants: tuple[Variant, ...] = ("bart_gnn_finetuned", "bart_gnn_frozen")
+    pretrainings: tuple[str, ...] = ()  # sage_weights and names in sage_sweep; none = all
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()  # of the labels; none = no asset
+
+    @model_validator(mode="after")
+    def _only_what_pre_training_can_move(self):
+        others = [v for v in self.variants if v not in ("bart_gnn_finetuned", "bart_gnn_frozen")]
+        if others:
+            raise ValueError(f"transfer_metrics compares pre-trainings with no pre-training; "
+                             f"{others[0]} is no pre-trained variant of BART's embeddings")
+        return self

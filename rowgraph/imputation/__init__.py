@@ -1,0 +1,1 @@
+"""Filling in cells (Vogel et al. 2023)."""

@@ -1,0 +1,43 @@
+"""Settings of the row language model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rowgraph.settings import Section, neutral
+
+
+class BartCheckpointSettings(Section):
+    """The row language model and its fine-tuning (Section 4.3.1)."""
+
+    checkpoint: str | None = "facebook/bart-large"  # hub name or folder; null = from scratch
+    # From scratch only:
+    vocabulary: int = Field(4_000, ge=300)
+    d_model: int = Field(128, gt=0)
+    encoder_layers: int = Field(2, gt=0)
+    decoder_layers: int = Field(1, gt=0)
+    heads: int = Field(4, gt=0)
+    ffn_dim: int = Field(512, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    initial_std: float | None = Field(None, gt=0)  # null = by width: docs/decisions/collapse.md
+    # Both:
+    max_tokens: int = Field(1024, ge=8)
+    mask_table: float = Field(0.30, ge=0, le=1)
+    mask_attribute: float = Field(0.20, ge=0, le=1)
+    mask_value: float = Field(0.40, ge=0, le=1)
+    epochs: int = Field(50, gt=0)
+    effective_batch: int = Field(128, gt=0)
+    learning_rate: float = Field(3e-5, gt=0)  # docs/decisions/fine-tuning.md
+    warmup_fraction: float = Field(0.06, ge=0, lt=1)  # docs/decisions/fine-tuning.md
+    weight_decay: float = Field(0.01, ge=0)  # docs/decisions/fine-tuning.md
+    precision: Literal["fp32", "bf16"] = "bf16"  # bf16 = autocast where supported, else fp32
+    decoder_word_drop: float = Field(0.0, ge=0, lt=1)  # docs/decisions/collapse.md
+    bag_of_tokens_weight: float = Field(0.0, ge=0)  # docs/decisions/collapse.md
+    min_spread: float = Field(0.05, ge=0)  # docs/decisions/collapse.md
+    min_effective_rank: float = Field(4.0, ge=1)  # docs/decisions/collapse.md
+    health_rows: int = Field(2_000, gt=1)
+    seed: int = 0
+    device_batch: int = neutral(16)
+    save_steps: int = neutral(500)

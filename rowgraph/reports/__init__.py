@@ -1,0 +1,1 @@
+"""Tables, figures and the page: what was measured, for people."""

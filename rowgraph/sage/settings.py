@@ -1,0 +1,48 @@
+"""Settings of GraphSAGE and its pre-training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rowgraph.settings import Section, neutral
+
+
+class SageWeightsSettings(Section):
+    """The shared GraphSAGE model and its pre-training (Sections 4.1 and 4.3.2)."""
+
+    hidden: int = Field(256, gt=0)
+    layers: int = Field(2, gt=0)
+    edge_type_reduce: Literal["mean", "sum"] = "mean"  # docs/decisions/sage.md
+    fan_out: tuple[int, ...] = (20, 10)
+    batch: int = Field(16_384, gt=0)
+    epochs: int = Field(20, gt=0)
+    seeds_per_epoch: int | None = Field(None, gt=0)  # nodes drawn per database; null = every node
+    learning_rate: float = Field(1e-4, gt=0)
+    mask_probability: float = Field(0.15, gt=0, le=1)
+    objective: Literal["dimensions", "rows", "cells"] = "dimensions"  # docs/decisions/sage.md
+    target: Literal["embedding", "deviation"] = "embedding"  # docs/decisions/sage.md
+    projections: Literal["own", "shared"] = "own"  # shared: one for all tables, which transfers too
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16 = autocast where supported, else fp32
+    alpha: float = Field(0.7, ge=0, le=1)
+    gamma: float = Field(2.0, gt=0)
+    epsilon: float = Field(1e-6, gt=0)
+    validation: float = Field(0.1, gt=0, lt=1)  # docs/decisions/sage.md
+    test: float = Field(0.1, gt=0, lt=1)
+    seed: int = 0
+    save_seconds: int = neutral(60)
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self):
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must be below 1, found "
+                             f"{self.validation + self.test:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_fan_out_per_layer(self):
+        if len(self.fan_out) != self.layers:
+            raise ValueError(f"fan_out needs one number per layer ({self.layers}), "
+                             f"found {list(self.fan_out)}")
+        return self

@@ -1,0 +1,1 @@
+"""Tasks: kinds, label tables, and what a seed may see."""
