@@ -25,7 +25,7 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
             from rowgraph.embeddings import EmbeddingStore
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.sage.pretraining import load_shared
-            from rowgraph.tasks.label_tables import load_task
+            from rowgraph.tasks.loading import load_task
 
             graph = EntityGraph.load(entity_graph.folder)
             sage = SageWeightsSettings.model_validate(sage_weights.manifest["settings"])
@@ -60,7 +60,7 @@ def transfer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.figures import transfer_chart
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.sage.pretraining import load_shared
-            from rowgraph.tasks.label_tables import load_task
+            from rowgraph.tasks.loading import load_task
 
             graph = EntityGraph.load(inputs["entity_graph"].folder)
             trained = {n.removeprefix("sage_sweep__"): Pretrained(
@@ -90,7 +90,7 @@ def baseline_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
         def make(draft, settings, log):
             from rowgraph.baselines.entity_row import run_baselines
             from rowgraph.databases.database import Database
-            from rowgraph.tasks.label_tables import load_task
+            from rowgraph.tasks.loading import load_task
 
             database = Database.open(source.folder)
             return run_baselines(database, load_task(database, node.task), settings, draft,

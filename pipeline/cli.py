@@ -226,7 +226,7 @@ def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool 
     from rich import box
     from rich.table import Table
 
-    from rowgraph.reports.report import PRIMARY
+    from rowgraph.tasks.kinds import PRIMARY
 
     tables: dict[tuple, dict[tuple, dict[str, dict[str, Any]]]] = {}
     for row in rows:

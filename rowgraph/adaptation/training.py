@@ -20,12 +20,13 @@ from torch.nn import functional as F
 from rowgraph.adaptation.models import DateScale, DownstreamModel, build_model
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.variants import Variant
-from rowgraph.evaluation.scoring import HIGHER_IS_BETTER, measure
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import LabelTable, Task
+from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.regimes import hidden, visible_before
 
 if TYPE_CHECKING:

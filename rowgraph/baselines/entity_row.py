@@ -19,9 +19,10 @@ import numpy as np
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.databases.database import Database
-from rowgraph.evaluation.scoring import measure, prediction_rows, primary_results, score_rows
+from rowgraph.evaluation.scoring import prediction_rows, primary_results, score_rows
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.label_tables import LabelTable, Task
+from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.regimes import Split, hidden, visible_before
 from rowgraph.trees import TREES, numbers_of
 

@@ -5,7 +5,8 @@ Row i of a table is node i of its node type and vector i of its embeddings, ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Database:
         folder: holds `manifest.yaml`, `db/<table>.parquet` and `tasks/<task>/`.
         tables: schemas in manifest order.
         val_timestamp, test_timestamp: microseconds since 1970.
+        hidden: (table, column) pairs that a task must not see. No method shows them, so that
+            whatever is made from this object is free of them.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Database:
     tables: dict[str, TableSchema]
     val_timestamp: int
     test_timestamp: int
+    hidden: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def open(cls, folder: Path) -> Database:
@@ -71,9 +75,17 @@ class Database:
         """Rows of a table, from the file's footer."""
         return pq.read_metadata(self.path(table)).num_rows
 
+    def without(self, hidden: Iterable[tuple[str, str]]) -> Database:
+        """The same database with these (table, column) pairs hidden too."""
+        return dataclasses.replace(self, hidden=self.hidden | frozenset(hidden))
+
+    def columns(self, table: str) -> list[str]:
+        """The visible columns of a table, in file order."""
+        return [c for c in pq.read_schema(self.path(table)).names if (table, c) not in self.hidden]
+
     def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """A table, or some of its columns, rows in file order."""
-        return pl.read_parquet(self.path(table), columns=columns)
+        return pl.read_parquet(self.path(table), columns=self._visible(table, columns))
 
     def read_chunks(self, table: str, columns: list[str] | None = None,
                     rows: int = 65_536) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -84,15 +96,14 @@ class Database:
         """
         first = 0
         with pq.ParquetFile(self.path(table)) as file:
-            for batch in file.iter_batches(rows, columns=columns):
+            for batch in file.iter_batches(rows, columns=self._visible(table, columns)):
                 yield first, pl.from_arrow(pa.Table.from_batches([batch], batch.schema))
                 first += batch.num_rows
 
     def attributes(self, table: str, keys: bool = False) -> list[str]:
         """The columns that make a row's text: all but the keys, unless `keys`."""
         schema = self.tables[table]
-        names = pq.read_schema(self.path(table)).names
-        return [c for c in names if keys or c not in schema.key_cols]
+        return [c for c in self.columns(table) if keys or c not in schema.key_cols]
 
     def times(self, table: str) -> np.ndarray:
         """int64 [num_rows]: microseconds since 1970, `TIMELESS` or `NEVER`."""
@@ -101,6 +112,15 @@ class Database:
             return np.full(self.num_rows(table), TIMELESS, dtype=np.int64)
         series = self.read(table, [column])[column].cast(pl.Datetime("us")).to_physical()
         return series.fill_null(NEVER).to_numpy().astype(np.int64)
+
+    def _visible(self, table: str, columns: list[str] | None) -> list[str] | None:
+        if columns is None:
+            return self.columns(table) if self.hidden else None
+        for column in columns:
+            if (table, column) in self.hidden:
+                raise ValueError(f"{self.name}: {table}.{column} is hidden from this task and was "
+                                 "asked for; a task must not see what its label is made of")
+        return columns
 
 
 def microseconds(timestamp: object) -> int:

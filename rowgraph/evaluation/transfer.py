@@ -25,12 +25,13 @@ from rowgraph.adaptation.training import Adaptation, Log, adapt
 from rowgraph.adaptation.variants import variant
 from rowgraph.artifacts import Draft
 from rowgraph.embeddings import Embeddings
-from rowgraph.evaluation.scoring import HIGHER_IS_BETTER, measure
 from rowgraph.evaluation.settings import TransferMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.randomness import generator
 from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import LabelTable, Task
+from rowgraph.tasks.metrics import measure
 
 NONE = "none"  # the pre-training that did not happen
 SCRATCH = "bart_gnn_scratch"

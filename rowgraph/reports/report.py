@@ -33,8 +33,8 @@ from rowgraph.reports.tables import (
     transfer_frame,
     transfer_table,
 )
+from rowgraph.tasks.kinds import PRIMARY
 
-PRIMARY = ("roc_auc", "mae")
 ORDER = ["database", "task", "_metric", "metric", "_published", "_variant", "variant", "regime"]
 
 

@@ -7,21 +7,71 @@ numbers, hence node numbers and vector numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
-import polars as pl
-import relbench
 
 from rowgraph.databases.database import Database
+from rowgraph.tasks.kinds import HIGHER_IS_BETTER, METRICS, TaskType
 from rowgraph.tasks.regimes import Split
 
-TaskType = Literal["binary_classification", "regression"]
-METRICS: dict[TaskType, tuple[str, ...]] = {  # the primary metric first
-    "binary_classification": ("roc_auc", "average_precision", "precision", "accuracy", "f1"),
-    "regression": ("mae", "nmae", "r2"),
-}
+
+@dataclass(frozen=True, eq=False)
+class Destinations:
+    """The targets of a recommendation task: for each label row some rows of the destination table.
+
+    Args:
+        indptr: int64 [n + 1]; those of label row i are `rows[indptr[i]:indptr[i + 1]]`.
+        rows: int64, ascending within a label row, none twice.
+    """
+
+    indptr: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, lists: list[np.ndarray]) -> Destinations:
+        """From one array of rows for each label row, in any order."""
+        each = [np.unique(np.asarray(rows, dtype=np.int64)) for rows in lists]
+        indptr = np.concatenate([[0], np.cumsum([len(rows) for rows in each])]).astype(np.int64)
+        return cls(indptr, np.concatenate([*each, np.empty(0, dtype=np.int64)]))
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [n]: destinations of each label row."""
+        return np.diff(self.indptr)
+
+    def of_row(self, row: int) -> np.ndarray:
+        """int64: the destinations of one label row."""
+        return self.rows[self.indptr[row]:self.indptr[row + 1]]
+
+    def __getitem__(self, index: np.ndarray) -> Destinations:
+        """Those of the label rows at these positions (or where a mask is true)."""
+        index = np.asarray(index)
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        counts = self.counts[index]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
+        return Destinations(indptr, self.rows[np.repeat(self.indptr[:-1][index], counts) + within])
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 positions of label rows and, beside them, destination rows: one pair a link."""
+        return np.repeat(np.arange(len(self)), self.counts), self.rows
+
+
+Target = np.ndarray | Destinations
+
+
+def concatenated(targets: list[Target]) -> Target:
+    """Targets of one kind, end to end."""
+    if not isinstance(targets[0], Destinations):
+        return np.concatenate(targets)
+    ends = np.cumsum([0, *(t.indptr[-1] for t in targets)])
+    indptr = [t.indptr[1:] + end for t, end in zip(targets, ends, strict=False)]
+    return Destinations(np.concatenate([[0], *indptr]).astype(np.int64),
+                        np.concatenate([t.rows for t in targets]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +81,12 @@ class LabelTable:
     Args:
         rows: int64 [n], row numbers in the entity table.
         times: int64 [n], microseconds: the seeds' own timestamps.
-        target: float64 [n].
+        target: float64 [n], or `Destinations` of n rows: `rowgraph.tasks.kinds` says what.
     """
 
     rows: np.ndarray
     times: np.ndarray
-    target: np.ndarray
+    target: Target
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,6 +101,12 @@ class LabelTable:
             return self
         return self.take(np.sort(np.argsort(self.times, kind="stable")[-count:]))
 
+    def then(self, other: LabelTable) -> LabelTable:
+        """These label rows and then the other's."""
+        return LabelTable(np.concatenate([self.rows, other.rows]),
+                          np.concatenate([self.times, other.times]),
+                          concatenated([self.target, other.target]))
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -58,12 +114,17 @@ class Task:
 
     Args:
         name: of the task.
-        database: whose rows it asks about.
+        database: whose rows it asks about, without the columns that the task must not see.
         task_type: decides loss and metrics.
-        entity_table: name of the table.
+        entity_table: name of the table; of a recommendation, the source table.
         timedelta: microseconds; the label of a row at time t is the outcome in
             (t, t + timedelta], hence known only after t + timedelta.
         train, val, test: label tables.
+        classes: of a multiclass task, what the targets 0, 1, ... stand for.
+        destination_table, eval_k: of a recommendation: where the recommended rows lie, and how
+            many of them are judged.
+        autocomplete: the label is a cell of the entity row itself. The row's other cells and its
+            own foreign keys are visible at its seed, although row and seed have the same time.
     """
 
     name: str
@@ -74,6 +135,10 @@ class Task:
     train: LabelTable
     val: LabelTable
     test: LabelTable
+    classes: tuple[str, ...] = ()
+    destination_table: str | None = None
+    eval_k: int | None = None
+    autocomplete: bool = False
 
     @property
     def binary(self) -> bool:
@@ -85,74 +150,21 @@ class Task:
         """Names of the metrics, the primary one first."""
         return METRICS[self.task_type]
 
+    @property
+    def primary(self) -> str:
+        """The metric that chooses and that the paper's tables show."""
+        return self.metrics[0]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of the primary metric."""
+        return HIGHER_IS_BETTER[self.primary]
+
     def labels(self, split: Split) -> LabelTable:
         """The label table of a split."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
-
-def task_names(database: Database) -> list[str]:
-    """The tasks that come with a database."""
-    return relbench.load_dataset(database.folder).get_task_names()
-
-
-def load_task(database: Database, name: str) -> Task:
-    """Read a task of a database.
-
-    Raises:
-        ValueError: there is no such task; its type is not supported; it hides columns of the
-            database, which are inside the embeddings; it has no time column; or a label row
-            cannot be used.
-    """
-    dataset = relbench.load_dataset(database.folder)
-    who = f"{database.name}/{name}"
-    known = dataset.get_task_names()
-    if name not in known:
-        raise ValueError(f"{who}: no such task; tasks of {database.name}: "
-                         f"{', '.join(known) or 'none'}")
-    task = dataset.load_task(name)
-    if task.task_type.value not in METRICS:
-        raise ValueError(f"{who}: task type {task.task_type.value} is not supported yet; choose "
-                         f"a task whose type is one of {', '.join(METRICS)}")
-    if task.hidden_columns():
-        columns = ", ".join(f"{t}.{c}" for t, c in task.hidden_columns())
-        raise ValueError(f"{who}: this task must not see {columns}, but the row embeddings were "
-                         "made from every column; choose a task without remove_columns, or make "
-                         "a copy of the database without these columns")
-    if task.time_col is None:
-        raise ValueError(f"{who}: the label table has no time column, so that what a label row "
-                         "may see is undefined; choose a temporal task")
-    if task.entity_table not in database.tables:
-        raise ValueError(f"{who}: entity table '{task.entity_table}' is not in the database "
-                         f"({', '.join(database.tables)}); correct the task's manifest")
-    entities = database.num_rows(task.entity_table)
-    tables = {split: _label_table(task, split, entities, who) for split in get_args(Split)}
-    return Task(name, database, task.task_type.value, task.entity_table,
-                int(task.timedelta / pd.Timedelta(microseconds=1)), **tables)
-
-
-def _label_table(task: object, split: Split, entities: int, who: str) -> LabelTable:
-    frame = pl.from_pandas(task.get_table(split, mask_input_cols=False).df)
-    if frame.is_empty():
-        raise ValueError(f"{who}: the {split} label table is empty; remove the task or widen its "
-                         "time span")
-    for column in (task.entity_col, task.time_col, task.target_col):
-        values = frame[column]
-        missing = values.null_count()
-        if values.dtype.is_float():
-            missing += int(values.is_nan().sum())
-        if missing:
-            raise ValueError(f"{who}: {missing} of {len(frame)} {split} label rows have no "
-                             f"{column}; remove these rows from {split}.parquet")
-    rows = frame[task.entity_col].cast(pl.Int64).to_numpy()
-    if (outside := (rows < 0) | (rows >= entities)).any():
-        raise ValueError(f"{who}: {split} label row {int(outside.argmax())} names "
-                         f"{task.entity_table} {rows[outside][0]}, but the table has rows 0 to "
-                         f"{entities - 1}; rebuild the labels from this database "
-                         "(`load_task(name, regenerate=True)`) or drop the row")
-    times = frame[task.time_col].cast(pl.Datetime("us")).to_physical().to_numpy()
-    target = frame[task.target_col].cast(pl.Float64).to_numpy()
-    if task.task_type.value == "binary_classification" and not np.isin(target, (0.0, 1.0)).all():
-        found = sorted(set(target.tolist()))[:5]
-        raise ValueError(f"{who}: a binary target must be 0 or 1, found {found} in {split}; "
-                         "correct the label table or its task_type")
-    return LabelTable(rows, times.astype(np.int64), target)
+    @cached_property
+    def known(self) -> LabelTable:
+        """Training and then validation label rows: all that may be fitted or chosen on."""
+        return self.train.then(self.val)

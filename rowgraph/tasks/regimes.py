@@ -64,10 +64,24 @@ def visible_before(times: np.ndarray, regime: Regime, split: Split, database: Da
     times = np.asarray(times, dtype=np.int64)
     if static and split != "test":
         return np.full_like(times, database.test_timestamp + INCLUSIVE)
-    if regime == "frozen_db" and split != "train":
-        cut = database.val_timestamp if split == "val" else database.test_timestamp
-        return np.minimum(times, cut + INCLUSIVE)
-    return times.copy()
+    if split == "train":
+        return times.copy()
+    return seen_before(times, regime,
+                       database.val_timestamp if split == "val" else database.test_timestamp)
+
+
+def seen_before(times: np.ndarray, regime: Regime, cut: int) -> np.ndarray:
+    """The effective seed time of rows that are scored after a cut, of a split or of a fold.
+
+    Args:
+        times: int64 [n], microseconds: the label rows' own timestamps.
+        cut: microseconds; under `frozen_db` the database is seen up to it, inclusive.
+
+    Returns:
+        int64 [n], microseconds.
+    """
+    times = np.asarray(times, dtype=np.int64)
+    return np.minimum(times, cut + INCLUSIVE) if regime == "frozen_db" else times.copy()
 
 
 def hidden(row_times: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ import pytest
 
 from rowgraph.adaptation.settings import VARIANTS
 from rowgraph.adaptation.variants import Embeddings, Gnn, variant
-from rowgraph.tasks.label_tables import LabelTable, load_task
+from rowgraph.tasks.label_tables import LabelTable
+from rowgraph.tasks.loading import load_task
 
 
 @pytest.fixture

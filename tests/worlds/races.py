@@ -24,7 +24,8 @@ from rowgraph.databases.database import Database
 from rowgraph.embeddings import EmbeddingStore
 from rowgraph.graph.entity_graph import EntityGraph, build_entity_graph
 from rowgraph.sage.settings import SageWeightsSettings
-from rowgraph.tasks.label_tables import Task, load_task
+from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.loading import load_task
 
 DAY = 86_400_000_000
 DRIVERS, DATES, DIM = 40, 30, 8
