@@ -1,0 +1,20 @@
+"""Settings of how label rows are looked at, the same for everything that is compared."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from rowgraph.settings import Section
+from rowgraph.tasks.regimes import Regime
+
+FinalFit = Literal["train", "train_and_validation"]
+
+
+class SplitSettings(Section):
+    """One look for every stage of a task; a profile's `splits` sets it everywhere at once."""
+
+    regimes: tuple[Regime, ...] = ("frozen_db", "rolling")
+    folds: int = Field(3, gt=0)  # docs/decisions/folds.md
+    final_fit: FinalFit = "train_and_validation"
