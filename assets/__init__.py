@@ -2,8 +2,11 @@
 
 import dagster as dg
 
+from assets.baselines import baseline_metrics, peer_metrics
 from assets.catalog import catalog, code_versions
-from assets.downstream import baseline_metrics, downstream_metrics, transfer_metrics
+from assets.downstream import downstream_metrics, transfer_metrics
+from assets.evaluation import evaluation, row_map
+from assets.features import window_features
 from assets.graphs import entity_graph
 from assets.imputation import imputation_metrics
 from assets.language import bart_checkpoint, node_embeddings
@@ -22,10 +25,14 @@ STAGES = {
     "entity_graph": entity_graph,
     "sage_weights": pretraining,
     "sage_sweep": pretraining,
+    "window_features": window_features,
     "downstream_metrics": downstream_metrics,
-    "transfer_metrics": transfer_metrics,
     "baseline_metrics": baseline_metrics,
+    "peer_metrics": peer_metrics,
+    "evaluation": evaluation,
+    "transfer_metrics": transfer_metrics,
     "imputation_metrics": imputation_metrics,
+    "row_map": row_map,
     "report": report,
 }
 

@@ -59,6 +59,8 @@ def _config_type(hint: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return dg.Noneable(_config_type(next(a for a in args if a is not type(None))))
+    if origin is typing.Annotated:
+        return _config_type(args[0])
     if origin is tuple:
         return [_config_type(args[0])]
     if origin is typing.Literal:
@@ -110,7 +112,10 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
             artifact, _ = store.open().build(
                 node.key, node.revision, effective, versions,
                 lambda draft: make(draft, settings, log), force=force,
-                origin={"dagster_run_id": context.run_id, **tracked.origin})
+                origin=lambda: {
+                    "dagster_run_id": context.run_id, **tracked.origin,
+                    "seconds": round(time.perf_counter() - started, 1),
+                    "peak_mib": round(_peak_memory_mib())})
             tracked.finish(artifact)
     seconds = time.perf_counter() - started
     peak = _peak_memory_mib()

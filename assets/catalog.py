@@ -25,11 +25,15 @@ REVISIONS = {
     "entity_graph": 1,
     "sage_weights": 2,
     "sage_sweep": 1,
+    "window_features": 1,
+    "downstream_metrics": 3,
+    "baseline_metrics": 2,
+    "peer_metrics": 1,
+    "evaluation": 1,
     "transfer_metrics": 1,
-    "downstream_metrics": 2,
-    "baseline_metrics": 1,
     "imputation_metrics": 1,
-    "report": 1,
+    "row_map": 1,
+    "report": 2,
 }
 
 
@@ -66,65 +70,126 @@ def part(name: str) -> str:
 
 def catalog(profile: Profile) -> dict[Key, AssetNode]:
     """Every asset of a profile, upstream before downstream."""
-    pretrain, heldout = profile.by_role("pretrain"), profile.by_role("heldout")
-    nodes: dict[Key, AssetNode] = {}
-
-    def add(key: Key, section: Section, inputs: dict[str, Key], **facts: Any) -> None:
-        nodes[key] = AssetNode(key, section, inputs, **facts)
-
-    def each(stage: str, databases: tuple[DatabaseSettings, ...]) -> dict[str, Key]:
-        return {f"{stage}__{part(d.name)}": (stage, part(d.name)) for d in databases}
-
+    nodes = _Nodes(profile)
+    pretrain = profile.by_role("pretrain")
     for d in profile.databases:
-        add(("source", part(d.name)), d, {}, database=d)
+        nodes.add(("source", part(d.name)), d, {}, database=d)
     for d in pretrain:
-        add(("sampled_rows", part(d.name)), profile.sampled_rows, each("source", pretrain),
-            database=d)
-    add(("linearized_corpus",), profile.linearized_corpus, each("sampled_rows", pretrain))
-    add(("bart_checkpoint",), profile.bart_checkpoint,
-        {"linearized_corpus": ("linearized_corpus",)})
+        nodes.add(("sampled_rows", part(d.name)), profile.sampled_rows,
+                  nodes.each("source", pretrain), database=d)
+    nodes.add(("linearized_corpus",), profile.linearized_corpus,
+              nodes.each("sampled_rows", pretrain))
     for d in profile.databases:
-        source = {"source": ("source", part(d.name))}
-        add(("entity_graph", part(d.name)), profile.entity_graph, source, database=d)
-        add(("node_embeddings", part(d.name)), profile.node_embeddings,
-            {**source, "bart_checkpoint": ("bart_checkpoint",)}, database=d)
+        nodes.add(("entity_graph", part(d.name)), profile.entity_graph, nodes.source(d),
+                  database=d)
+    for seed in profile.bart_checkpoint.all_seeds:
+        _language_model(nodes, seed)
+    for d in profile.databases:
         corpus = {"linearized_corpus": ("linearized_corpus",)} if d in pretrain else {}
-        add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
-            {**source, **corpus, "bart_checkpoint": ("bart_checkpoint",)}, database=d)
-    def pretraining(key: Key, section: SageWeightsSettings) -> None:
-        texts = {**each("source", pretrain), "bart_checkpoint": ("bart_checkpoint",)}
-        add(key, section, {**each("entity_graph", pretrain), **each("node_embeddings", pretrain),
-                           **(texts if section.objective == "cells" else {})})
-
-    pretraining(("sage_weights",), profile.sage_weights)
-    trained = {"sage_weights": ("sage_weights",)}
+        nodes.add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
+                  {**nodes.source(d), **corpus, "bart_checkpoint": ("bart_checkpoint",)},
+                  database=d)
     for name in profile.sage_sweep:
-        pretraining(("sage_sweep", name), profile.swept(name))
-        trained[f"sage_sweep__{name}"] = ("sage_sweep", name)
-    metrics: dict[str, Key] = {}
-    for d in heldout:
-        source = {"source": ("source", part(d.name))}
-        held = {**source, "entity_graph": ("entity_graph", part(d.name)),
-                "node_embeddings": ("node_embeddings", part(d.name))}
+        _pretraining(nodes, ("sage_sweep", name), profile.swept(name))
+    shown: dict[str, Key] = {}
+    for d in profile.by_role("heldout"):
+        nodes.add(("row_map", part(d.name)), profile.row_map, {
+            "entity_graph": ("entity_graph", part(d.name)),
+            "node_embeddings": ("node_embeddings", part(d.name)),
+            "sage_weights": ("sage_weights",)}, database=d)
+        shown[f"row_map__{part(d.name)}"] = ("row_map", part(d.name))
         for task in d.tasks:
-            where = (part(d.name), part(task))
-            add(("downstream_metrics", *where), profile.downstream_metrics,
-                {**held, "sage_weights": ("sage_weights",)}, database=d, task=task)
-            add(("baseline_metrics", *where), profile.baseline_metrics, source, database=d,
-                task=task)
-            if profile.transfer_metrics.shares:
-                compared = {n: key for n, key in trained.items() if key[-1] in (
-                    profile.transfer_metrics.pretrainings or [k[-1] for k in trained.values()])}
-                add(("transfer_metrics", *where), profile.transfer_metrics, {**held, **compared},
-                    database=d, task=task)
-            for stage in ("downstream_metrics", "baseline_metrics", "transfer_metrics"):
-                if (stage, *where) in nodes:
-                    metrics["__".join((stage, *where))] = (stage, *where)
-    add(("report",), profile.report,
-        {**metrics, **each("imputation_metrics", profile.databases),
-         **each("entity_graph", profile.databases),
-         "bart_checkpoint": ("bart_checkpoint",), **trained})
-    return nodes
+            shown |= _task(nodes, d, task)
+    nodes.add(("report",), profile.report, {
+        **shown, **nodes.each("imputation_metrics", profile.databases),
+        **nodes.each("entity_graph", profile.databases),
+        "bart_checkpoint": ("bart_checkpoint",), **_trained(profile)})
+    return nodes.found
+
+
+class _Nodes:
+    """The nodes found so far, and how others name them as inputs."""
+
+    def __init__(self, profile: Profile):
+        self.profile = profile
+        self.found: dict[Key, AssetNode] = {}
+
+    def add(self, key: Key, section: Section, inputs: dict[str, Key], **facts: Any) -> None:
+        self.found[key] = AssetNode(key, section, inputs, **facts)
+
+    @staticmethod
+    def each(stage: str, databases: tuple[DatabaseSettings, ...], *more: str) -> dict[str, Key]:
+        """That stage of some databases, by `<stage>__<database>`."""
+        return {"__".join((stage, part(d.name))): (stage, part(d.name), *more) for d in databases}
+
+    @staticmethod
+    def source(database: DatabaseSettings) -> dict[str, Key]:
+        return {"source": ("source", part(database.name))}
+
+
+def _of_seed(profile: Profile, seed: int) -> tuple[str, ...]:
+    """What the keys of a further language model and of all that is made with it end with."""
+    return () if seed == profile.bart_checkpoint.all_seeds[0] else (f"seed_{seed}",)
+
+
+def _language_model(nodes: _Nodes, seed: int) -> None:
+    """The checkpoint of one seed, every database's vectors, and SAGE pre-trained on them."""
+    profile, more = nodes.profile, _of_seed(nodes.profile, seed)
+    checkpoint = ("bart_checkpoint", *more)
+    nodes.add(checkpoint, profile.bart_checkpoint.of_seed(seed),
+              {"linearized_corpus": ("linearized_corpus",)})
+    for d in profile.databases:
+        nodes.add(("node_embeddings", part(d.name), *more), profile.node_embeddings,
+                  {**nodes.source(d), "bart_checkpoint": checkpoint}, database=d)
+    _pretraining(nodes, ("sage_weights", *more), profile.sage_weights, more)
+
+
+def _pretraining(nodes: _Nodes, key: Key, section: SageWeightsSettings,
+                 more: tuple[str, ...] = ()) -> None:
+    pretrain = nodes.profile.by_role("pretrain")
+    texts = {**nodes.each("source", pretrain), "bart_checkpoint": ("bart_checkpoint", *more)}
+    nodes.add(key, section, {**nodes.each("entity_graph", pretrain),
+                             **nodes.each("node_embeddings", pretrain, *more),
+                             **(texts if section.objective == "cells" else {})})
+
+
+def _trained(profile: Profile) -> dict[str, Key]:
+    return {"sage_weights": ("sage_weights",),
+            **{f"sage_sweep__{name}": ("sage_sweep", name) for name in profile.sage_sweep}}
+
+
+def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
+    """Everything about one task; returns what the report shows of it, by input name."""
+    profile, where = nodes.profile, (part(d.name), part(task))
+    facts = {"database": d, "task": task}
+
+    def add(stage: str, inputs: dict[str, Key]) -> None:
+        nodes.add((stage, *where), profile.of_task(stage, d.name, task), inputs, **facts)
+
+    source, graph = nodes.source(d), {"entity_graph": ("entity_graph", part(d.name))}
+    add("window_features", source)
+    add("baseline_metrics", {**source, "window_features": ("window_features", *where)})
+    models: dict[str, Key] = {}
+    for seed in profile.bart_checkpoint.all_seeds:
+        more = _of_seed(profile, seed)
+        for stage, key in (("bart_checkpoint", ("bart_checkpoint", *more)),
+                           ("node_embeddings", ("node_embeddings", part(d.name), *more)),
+                           ("sage_weights", ("sage_weights", *more))):
+            models["__".join((stage, *more))] = key
+    add("downstream_metrics", {**source, **graph, **models})
+    measured = ["downstream_metrics", "baseline_metrics"]
+    if profile.of_task("peer_metrics", d.name, task).peers:
+        add("peer_metrics", {**source, **graph})
+        measured.append("peer_metrics")
+    add("evaluation", {**source, **{stage: (stage, *where) for stage in measured}})
+    if profile.transfer_metrics.shares:
+        named = profile.transfer_metrics.pretrainings
+        compared = {n: k for n, k in _trained(profile).items() if not named or k[-1] in named}
+        add("transfer_metrics", {**source, **graph, **compared,
+                                 "node_embeddings": ("node_embeddings", part(d.name))})
+    stages = [*measured, "evaluation", "transfer_metrics"]
+    return {"__".join((stage, *where)): (stage, *where) for stage in stages
+            if (stage, *where) in nodes.found}
 
 
 def code_versions(nodes: dict[Key, AssetNode]) -> dict[Key, str]:

@@ -1,9 +1,10 @@
-"""`downstream_metrics`, `transfer_metrics` and `baseline_metrics` of `<db>/<task>`: answers on
-held-out data."""
+"""`downstream_metrics` and `transfer_metrics` of `<db>/<task>`: answers on held-out data."""
+
+from typing import Any
 
 import dagster as dg
 
-from assets.building import GPU_POOL, build, spec
+from assets.building import GPU_POOL, Log, build, spec
 from assets.catalog import AssetNode
 from rowgraph.artifacts import Artifact
 from rowgraph.sage.settings import SageWeightsSettings
@@ -13,34 +14,56 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
     """Every variant, regime and seed of one task."""
 
     @dg.asset(**spec(node, code_version, "Every variant × regime × seed of one task of a held-out "
-                     "database, with its predictions (Sections 4.4 and 5)."),
+                     "database: choices on folds, then predictions of its validation and test rows "
+                     "(Sections 4.4 and 5)."),
               kinds={"pytorch", "pyg"}, pool=GPU_POOL,
               required_resource_keys={"compute", "store", "tracking", "progress"})
-    def _downstream_metrics(context: dg.AssetExecutionContext, source: Artifact,
-                            entity_graph: Artifact, node_embeddings: Artifact,
-                            sage_weights: Artifact) -> dg.Output[Artifact]:
+    def _downstream_metrics(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
-            from rowgraph.adaptation.ablation import run_task
+            from rowgraph.adaptation.running import run_task
             from rowgraph.databases.database import Database
-            from rowgraph.embeddings import EmbeddingStore
             from rowgraph.graph.entity_graph import EntityGraph
-            from rowgraph.sage.pretraining import load_shared
             from rowgraph.tasks.loading import load_task
 
-            graph = EntityGraph.load(entity_graph.folder)
-            sage = SageWeightsSettings.model_validate(sage_weights.manifest["settings"])
+            task = load_task(Database.open(inputs["source"].folder), node.task)
+            graph = EntityGraph.load(inputs["entity_graph"].folder)
             with context.resources.compute.session() as device:
-                return run_task(
-                    load_task(Database.open(source.folder), node.task), graph,
-                    EmbeddingStore.open(node_embeddings.folder, graph.num_nodes),
-                    load_shared(sage_weights.folder), settings, sage, draft, device=device,
-                    log=log)
+                vectors = _vectors(inputs, task, graph, draft, device, log)
+                return run_task(task, graph, vectors, settings, draft, device=device, log=log)
 
-        inputs = {"source": source, "entity_graph": entity_graph,
-                  "node_embeddings": node_embeddings, "sage_weights": sage_weights}
         return build(context, node, inputs, make)
 
     return _downstream_metrics
+
+
+def _vectors(inputs: dict[str, Artifact], task: Any, graph: Any, draft: Any, device: str,
+             log: Log) -> dict[int, Any]:
+    """What each language model of the profile says of the database, by its seed.
+
+    Rows of tables with columns that the task must not see are encoded anew without them.
+    """
+    from rowgraph.adaptation.vectors import BartVectors
+    from rowgraph.embeddings import EmbeddingStore, without_hidden
+    from rowgraph.encoding.settings import NodeEmbeddingsSettings
+    from rowgraph.sage.pretraining import load_shared
+
+    found = {}
+    for name, checkpoint in inputs.items():
+        if not name.startswith("bart_checkpoint"):
+            continue
+        more = name.removeprefix("bart_checkpoint")
+        stored, sage = inputs[f"node_embeddings{more}"], inputs[f"sage_weights{more}"]
+        store = EmbeddingStore.open(stored.folder, graph.num_nodes)
+        if task.database.hidden:
+            store = without_hidden(
+                store, task.database, checkpoint.path("checkpoint"),
+                NodeEmbeddingsSettings.model_validate(stored.manifest["settings"]),
+                draft.state / f"vectors{more}", keys=checkpoint.summary["keys"], device=device,
+                log=log)
+        found[checkpoint.manifest["settings"]["seed"]] = BartVectors(
+            store, load_shared(sage.folder),
+            SageWeightsSettings.model_validate(sage.manifest["settings"]))
+    return found
 
 
 def transfer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -78,24 +101,3 @@ def transfer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
         return build(context, node, inputs, make)
 
     return _transfer_metrics
-
-
-def baseline_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
-    """The baselines of one task."""
-
-    @dg.asset(**spec(node, code_version, "Baselines on the same label rows and regimes."),
-              kinds={"lightgbm"}, required_resource_keys={"store", "tracking", "progress"})
-    def _baseline_metrics(context: dg.AssetExecutionContext,
-                          source: Artifact) -> dg.Output[Artifact]:
-        def make(draft, settings, log):
-            from rowgraph.baselines.entity_row import run_baselines
-            from rowgraph.databases.database import Database
-            from rowgraph.tasks.loading import load_task
-
-            database = Database.open(source.folder)
-            return run_baselines(database, load_task(database, node.task), settings, draft,
-                                 log=log)
-
-        return build(context, node, {"source": source}, make)
-
-    return _baseline_metrics

@@ -176,8 +176,8 @@ class ArtifactStore:
 
     def build(self, key: Key, revision: int, settings: Mapping[str, Any],
               inputs: Mapping[str, str], make: Callable[[Draft], Mapping[str, Any]], *,
-              force: bool = False, origin: Mapping[str, str] | None = None,
-              ) -> tuple[Artifact, bool]:
+              force: bool = False,
+              origin: Callable[[], Mapping[str, Any]] | None = None) -> tuple[Artifact, bool]:
         """Make an artifact, or find that it is already there.
 
         Args:
@@ -186,7 +186,8 @@ class ArtifactStore:
             make: writes its files below the draft and returns the summary (JSON-able). It may
                 find files of an interrupted attempt at the same recipe there.
             force: make it again even if it is finished; the old one stays until then.
-            origin: where it was made (run ids); not part of its content.
+            origin: asked once it is made for where and at what cost (run ids, seconds, memory);
+                not part of its content.
 
         Returns:
             The artifact and whether it was reused.
@@ -207,7 +208,7 @@ class ArtifactStore:
             try:
                 summary = make(draft)
                 manifest = _manifest(key, recipe, revision, settings, inputs, summary,
-                                     origin or {}, draft)
+                                     origin() if origin else {}, draft)
                 write_json(draft.folder / "manifest.json", manifest)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
@@ -220,7 +221,7 @@ class ArtifactStore:
 
 
 def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
-              inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, str],
+              inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, Any],
               draft: Draft) -> dict[str, Any]:
     shutil.rmtree(draft.folder / "state", ignore_errors=True)
     files = {}

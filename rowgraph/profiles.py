@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import re
 from pathlib import Path
@@ -11,19 +12,26 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
-from rowgraph.evaluation.settings import TransferMetricsSettings
+from rowgraph.evaluation.settings import EvaluationSettings, TransferMetricsSettings
+from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.graph.settings import EntityGraphSettings
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.settings import BartCheckpointSettings
-from rowgraph.reports.settings import ReportSettings
+from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.settings import ComputeSettings, Section
+from rowgraph.tasks.settings import SplitSettings
 
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
+
+
+OF_TASKS = ("window_features", "downstream_metrics", "baseline_metrics", "peer_metrics",
+            "evaluation", "transfer_metrics")  # sections of stages that exist once a task
 
 
 class SettingsError(ValueError):
@@ -43,12 +51,33 @@ class Profile(Section):
     sage_weights: SageWeightsSettings = SageWeightsSettings()
     # Further pre-trainings: what differs from sage_weights, by name.
     sage_sweep: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    transfer_metrics: TransferMetricsSettings = TransferMetricsSettings()
+    splits: SplitSettings = SplitSettings()  # of every stage of a task
+    window_features: WindowFeaturesSettings = WindowFeaturesSettings()
     downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
     baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
+    peer_metrics: PeerMetricsSettings = PeerMetricsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    transfer_metrics: TransferMetricsSettings = TransferMetricsSettings()
     imputation_metrics: ImputationMetricsSettings = ImputationMetricsSettings()
+    row_map: RowMapSettings = RowMapSettings()
     report: ReportSettings = ReportSettings()
+    # What differs for one task, by `<database>/<task>` and then by section.
+    task_settings: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _splits_are_of_every_stage(cls, tree: Any) -> Any:
+        """Hand `splits` on to the sections that have such settings."""
+        if not isinstance(tree, dict) or not isinstance(splits := tree.get("splits"), dict):
+            return tree
+        tree = dict(tree)
+        for stage in OF_TASKS:
+            known = type(cls.model_fields[stage].default).model_fields
+            given = {name: value for name, value in splits.items() if name in known}
+            if isinstance(section := tree.get(stage, {}), dict):
+                tree[stage] = {**given, **section}
+        return tree
 
     @model_validator(mode="after")
     def _databases_make_an_experiment(self):
@@ -95,6 +124,45 @@ class Profile(Section):
             raise ValueError("transfer_metrics.fan_out needs one number per SAGE layer "
                              f"({self.sage_weights.layers})")
         return self
+
+    @model_validator(mode="after")
+    def _task_settings_are_of_tasks(self):
+        tasks = [f"{d.name}/{t}" for d in self.by_role("heldout") for t in d.tasks]
+        for task, sections in self.task_settings.items():
+            if task not in tasks:
+                raise ValueError(f"task_settings: no task {task!r}; there are {', '.join(tasks)}")
+            for stage in sections:
+                if stage not in OF_TASKS:
+                    raise ValueError(f"task_settings.{task}: no section {stage!r} of a task; there "
+                                     f"are {', '.join(OF_TASKS)}")
+                try:
+                    self.of_task(stage, *task.split("/"))
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    setting = ".".join(map(str, first["loc"]))
+                    raise ValueError(f"task_settings.{task}.{stage}.{setting}: "
+                                     f"{first['msg']}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _one_task_one_way_of_looking(self):
+        """What stands side by side must have seen the same label rows."""
+        for name in (f"{d.name}/{t}" for d in self.by_role("heldout") for t in d.tasks):
+            found = {stage: self.of_task(stage, *name.split("/")) for stage in (
+                "window_features", "baseline_metrics", "downstream_metrics", "peer_metrics")}
+            for setting in ("regimes", "folds", "final_fit"):
+                values = {stage: getattr(s, setting) for stage, s in found.items()
+                          if hasattr(s, setting)}
+                if len(set(values.values())) > 1:
+                    raise ValueError(f"{setting} of {name} must be the same everywhere, found "
+                                     f"{values}; set splits.{setting} instead")
+        return self
+
+    def of_task(self, stage: str, database: str, task: str) -> Any:
+        """The settings of a stage for one task."""
+        section = getattr(self, stage)
+        changes = self.task_settings.get(f"{database}/{task}", {}).get(stage, {})
+        return type(section).model_validate({**section.model_dump(), **changes})
 
     def swept(self, name: str) -> SageWeightsSettings:
         """The settings of a pre-training of the sweep: those of `sage_weights` but for its own."""
@@ -161,11 +229,28 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SettingsError(f"profile {path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"profile {path}: expected a mapping of settings at the top")
+    _read_published(tree, path)
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
     base = _merged(_profile_path(parent, beside=path.parent), (*seen, path))
     return _overlay(base, tree)
+
+
+def _read_published(tree: dict[str, Any], path: Path) -> None:
+    """Put the figures of a CSV file in the place of its name in `report.published`."""
+    report = tree.get("report")
+    if not isinstance(report, dict) or not isinstance(name := report.get("published"), str):
+        return
+    file = path.parent / name
+    try:
+        with open(file, newline="", encoding="utf-8") as handle:
+            report["published"] = [{k: v for k, v in row.items() if k != "kind"}
+                                   for row in csv.DictReader(handle)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"profile {path}: report.published names {file}, which cannot be read "
+                            f"({error}); write a CSV file with the columns database, task, regime, "
+                            "variant, metric, value, source") from None
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from rowgraph.settings import Section, neutral
+from rowgraph.settings import Section, Seeds, neutral
 
 
 class BartCheckpointSettings(Section):
@@ -39,5 +39,19 @@ class BartCheckpointSettings(Section):
     min_effective_rank: float = Field(4.0, ge=1)  # docs/decisions/collapse.md
     health_rows: int = Field(2_000, gt=1)
     seed: int = 0
+    seeds: Seeds | None = None  # several language models, over which an evaluation averages
     device_batch: int = neutral(16)
     save_steps: int = neutral(500)
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of every language model of the experiment, the first one first."""
+        return self.seeds or (self.seed,)
+
+    def of_seed(self, seed: int) -> BartCheckpointSettings:
+        """The settings of one of them."""
+        return self.model_copy(update={"seed": seed, "seeds": None})
+
+    def effective(self) -> dict[str, Any]:
+        """Of one language model: which others there are does not change it."""
+        return {k: v for k, v in super().effective().items() if k != "seeds"}

@@ -1,0 +1,1 @@
+"""Window features, strictly as of each seed."""
