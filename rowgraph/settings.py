@@ -8,15 +8,26 @@ result beyond rounding (device, workers, inference batch size, cadence) and is l
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def neutral(default: Any) -> Any:
     """A field that cannot change a result and therefore belongs to no recipe."""
     return Field(default, json_schema_extra={"neutral": True})
 
+
+def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = [str(seed) for seed, count in Counter(seeds).items() if count > 1]
+    if twice:
+        raise ValueError(f"seed {', '.join(twice)} is listed more than once and would count as "
+                         "several in every mean, spread and interval; list each seed once")
+    return seeds
+
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_each_once)]
 
 
 class Section(BaseModel):
