@@ -26,8 +26,6 @@ ProfileOption = Annotated[str | None, typer.Option(
     "--profile", "-p", envvar="ROWGRAPH_PROFILE", show_default="demo",
     help=f"Name of a profile ({', '.join(profile_names())}) or path of a YAML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-RESULT_COLUMNS = ("database", "task", "regime", "variant", "metric", "n_test", "seeds", "mean",
-                  "std", "ci_low", "ci_high", "source")
 
 
 @app.command()
@@ -44,6 +42,7 @@ def run(
     from rich.console import Console
 
     from pipeline.plan import plan, select_assets, with_upstream
+    from pipeline.results import print_results, result_rows
     from pipeline.running import run as run_assets
     from resources.progress import TerminalProgress
 
@@ -66,7 +65,7 @@ def run(
             typer.echo("What was finished is kept; run again after fixing the cause.", err=True)
             raise typer.Exit(1)
     if not select or any(p.node.stage == "report" for p in chosen):
-        _print_results(console, _result_rows(environment))
+        print_results(console, result_rows(environment))
 
 
 @app.command("plan")
@@ -108,11 +107,13 @@ def results(
     """The results of the latest report: every measured row, with regime, seeds and interval."""
     from rich.console import Console
 
-    rows = _result_rows(_environment(profile))
+    from pipeline.results import print_results, result_rows
+
+    rows = result_rows(_environment(profile))
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        _print_results(Console(), rows, every_metric)
+        print_results(Console(), rows, every_metric)
 
 
 @app.command()
@@ -140,6 +141,31 @@ def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> Non
             for text in row[kind]:
                 typer.secho(f"{row['database']}: {text}", err=True,
                             fg="red" if kind == "problems" else "yellow")
+
+
+@app.command()
+def audit(profile: ProfileOption = None,
+          select: Annotated[list[str] | None, typer.Option(
+              "--select", "-s", help="A task as database/task; repeatable.")] = None,
+          as_json: JsonOption = False) -> None:
+    """Overwrite the future of every held-out database with nonsense: does any prediction move?"""
+    from pipeline.auditing import audit_profile
+
+    audit_profile(_environment(profile), select, as_json)
+
+
+@app.command()
+def submission(
+    folder: Annotated[Path, typer.Argument(help="Gets a file <database>__<task>.csv a task.")],
+    profile: ProfileOption = None,
+    regime: Annotated[str, typer.Option(help="frozen_db or rolling.")] = "frozen_db",
+    variant: Annotated[str | None, typer.Option(
+        help="Whose predictions; by default the best one on validation.")] = None,
+) -> None:
+    """RelBench leaderboard files of the test predictions, checked by RelBench's own validator."""
+    from pipeline.submitting import submit
+
+    submit(_environment(profile), folder, regime, variant)
 
 
 @app.command()
@@ -198,70 +224,6 @@ def _environment(profile: str | None) -> Any:
     from pipeline.environment import Environment
 
     return Environment.read(profile)
-
-
-def _result_rows(environment: Any) -> list[dict[str, Any]]:
-    import polars as pl
-
-    from pipeline.plan import plan
-    from resources.store import read_handle
-    from rowgraph.artifacts import ArtifactStore
-
-    report = next(p for p in plan(environment) if p.node.stage == "report")
-    artifact = report.artifact
-    if artifact is None:
-        handle = read_handle(environment.home, environment.profile.name, report.node.key)
-        if handle is None:
-            raise ArtifactError(f"the profile '{environment.profile.name}' has no report yet; "
-                                f"make it with `rowgraph run -p {environment.profile.name}`")
-        artifact = ArtifactStore(environment.home).find(report.node.key, handle["recipe"])
-        typer.secho("These results are out of date (`rowgraph plan` says why).", fg="yellow",
-                    err=True)
-    frame = pl.read_parquet(artifact.path("results.parquet"))
-    return frame.select(RESULT_COLUMNS).to_dicts()
-
-
-def _print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool = False) -> None:
-    """A table a task: a line a variant, a column a regime."""
-    from rich import box
-    from rich.table import Table
-
-    from rowgraph.tasks.kinds import PRIMARY
-
-    tables: dict[tuple, dict[tuple, dict[str, dict[str, Any]]]] = {}
-    for row in rows:
-        if every_metric or row["metric"] in PRIMARY:
-            lines = tables.setdefault((row["database"], row["task"], row["metric"]), {})
-            lines.setdefault((row["variant"], row["source"]), {})[row["regime"]] = row
-    for (database, task, metric), lines in tables.items():
-        regimes = sorted({regime for line in lines.values() for regime in line})
-        measured = [r for line in lines.values() for r in line.values() if r["n_test"]]
-        table = Table(title=f"{database} · {task} · {metric} · {measured[0]['n_test']} test rows, "
-                      f"{max(r['seeds'] for r in measured)} seeds: mean ± std [95 % interval]",
-                      title_justify="left", highlight=False, box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("variant", min_width=20)
-        for regime in regimes:
-            table.add_column(regime, no_wrap=True)
-        for (variant, source), line in lines.items():
-            name = variant if source == "measured" else f"{variant} [dim]({source})[/dim]"
-            table.add_row(name, *(_figure(line.get(regime)) for regime in regimes))
-        console.print(table)
-
-
-def _figure(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return ""
-    if row["mean"] is None:
-        return "undefined"
-    spread = "" if row["std"] is None else f" ±{_short(row['std'])}"
-    low, high = row["ci_low"], row["ci_high"]
-    interval = "" if low is None else f" \\[{_short(low)}, {_short(high)}]"
-    return f"{_short(row['mean'])}{spread}{interval}"
-
-
-def _short(value: float) -> str:
-    """Three digits and no leading zero, so that two regimes fit eighty columns."""
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:

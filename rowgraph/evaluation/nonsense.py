@@ -8,6 +8,7 @@ foreign key another row of the same table. Label tables follow the same rule.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ FLOAT_SPAN = 1e6  # of nonsense numbers, far from most columns' own
 
 
 def write_nonsense(database: Database, folder: Path, *, start: int | None = None,
-                   end: int | None = None) -> Database:
+                   end: int | None = None,
+                   keep: Mapping[str, np.ndarray] | None = None) -> Database:
     """Write a copy of a database whose cells dated in [start, end) are overwritten.
 
     A row without a time, in a table with a time column, is never visible: it is overwritten
@@ -31,6 +33,8 @@ def write_nonsense(database: Database, folder: Path, *, start: int | None = None
         database: what it hides is hidden in the copy too.
         folder: for the copy; made anew.
         start, end: microseconds since 1970; None is open.
+        keep: by table, rows whose visible cells stay whatever their time: those that an
+            autocomplete task asks about. Their hidden cells are overwritten all the same.
 
     Returns:
         The copy, without tasks: label rows are overwritten by `nonsense_labels`.
@@ -45,8 +49,11 @@ def write_nonsense(database: Database, folder: Path, *, start: int | None = None
             continue
         times = database.times(table)
         hit = inside(times, start, end)
+        kept = hit.copy()
+        kept[(keep or {}).get(table, np.empty(0, dtype=np.int64))] = False
         frame = pl.read_parquet(database.path(table))
-        replaced = [_overwritten(database, schema, column, hit)
+        replaced = [_overwritten(database, schema, column,
+                                 hit if (table, column.name) in database.hidden else kept)
                     for column in frame.iter_columns()]
         pl.DataFrame(replaced).write_parquet(target)
     return Database(database.name, folder, database.tables, database.val_timestamp,

@@ -1,0 +1,90 @@
+"""`rowgraph audit`: the canary on every held-out database of a profile, as people read it."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from pipeline.environment import Environment
+from pipeline.plan import plan
+from rowgraph.artifacts import Draft
+from rowgraph.settings import Section
+
+
+def audit_profile(environment: Environment, selected: list[str] | None, as_json: bool) -> None:
+    """Audit tasks of a profile, print what was tried, and end with one line.
+
+    Raises:
+        typer.Exit: with status 1 where something leaks, or a control changed nothing.
+        ValueError: a selected task is not one of the profile.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from rowgraph.databases.database import Database
+    from rowgraph.evaluation.audit import audit_task, verdict
+
+    heldout = environment.profile.by_role("heldout")
+    tasks = [f"{d.name}/{t}" for d in heldout for t in d.tasks]
+    if unknown := [s for s in selected or () if s not in tasks]:
+        raise ValueError(f"--select {unknown[0]}: no such task in the profile "
+                         f"'{environment.profile.name}'; there are {', '.join(tasks)}")
+    console, findings = Console(stderr=True), []
+    with tempfile.TemporaryDirectory() as scratch, Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), console=console,
+            transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("audit")
+        for settings in heldout:
+            chosen = [t for t in settings.tasks if not selected
+                      or f"{settings.name}/{t}" in selected]
+            if not chosen:
+                continue
+            folder = _resolved(environment, settings, Path(scratch) / settings.name)
+            for task in chosen:
+                for found in audit_task(Database.open(folder), task, Path(scratch) / "audit",
+                                        note=lambda text: progress.update(bar, description=text)):
+                    findings.append(found)
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in findings], indent=1))
+    else:
+        _print(findings)
+    line = verdict(findings)
+    passed = all(f.passed for f in findings)
+    typer.secho(line, fg=None if passed else "red", err=as_json)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _resolved(environment: Environment, settings: Section, scratch: Path) -> Path:
+    """The folder of a database: the finished source, or one made for the occasion."""
+    from resources.databases import DatabasesResource
+    from rowgraph.databases.sourcing import write_source
+
+    for planned in plan(environment):
+        node = planned.node
+        if node.stage == "source" and node.database == settings and planned.artifact is not None:
+            return planned.artifact.folder
+    resource = DatabasesResource(
+        folder=str(environment.databases) if environment.databases else None, hub=environment.hub)
+    scratch.mkdir()
+    write_source(resource.resolve(settings), settings, Draft(scratch))
+    return scratch
+
+
+def _print(findings: list) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
+    for name in ("task", "regime", "path"):
+        table.add_column(name, overflow="fold")
+    for name in ("seeds", "values", "moved by the future", "by the control"):
+        table.add_column(name, justify="right")
+    for f in findings:
+        style = None if f.passed else "red"
+        table.add_row(f"{f.database}/{f.task}", f.regime, f.path, str(f.seeds), f"{f.values:,}",
+                      f"{f.differences:,}", f"{f.control:,}", style=style)
+    Console().print(table)
