@@ -1,4 +1,4 @@
-"""`report`: every measured row in one table, with the curves beside it."""
+"""`report`: what was measured, for people."""
 
 import dagster as dg
 
@@ -10,8 +10,8 @@ from rowgraph.artifacts import Artifact
 def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     """The report of a profile."""
 
-    @dg.asset(**spec(node, code_version, "Results, graph statistics and training curves as "
-                     "Parquet, Markdown and one self-contained HTML page."),
+    @dg.asset(**spec(node, code_version, "The answers, the paper's tables and figures beside ours, "
+                     "and what they cost, as Parquet, Markdown and one self-contained HTML page."),
               kinds={"parquet", "markdown"},
               required_resource_keys={"store", "tracking", "progress"})
     def _report(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
@@ -19,7 +19,7 @@ def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.reports.report import write_report
 
             return write_report({name: artifact.folder for name, artifact in inputs.items()},
-                                settings, draft)
+                                settings, draft, facts=context.resources.store.facts())
 
         output = build(context, node, inputs, make)
         context.resources.tracking.crown({n: inputs[n] for n in ("bart_checkpoint",

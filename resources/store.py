@@ -22,6 +22,23 @@ class StoreResource(dg.ConfigurableResource):
         """The store below `home`."""
         return ArtifactStore(Path(self.home))
 
+    def facts(self) -> list[dict]:
+        """What the profile's latest artifacts cost and where they come from, by asset: `asset`,
+        `stage`, `seconds`, `peak_mib` (None where not recorded), `recipe`, `data_version`,
+        `settings` and `inputs`. Artifacts that are gone are left out."""
+        found = []
+        for path in sorted((Path(self.home) / "handles" / self.profile).glob("*.json")):
+            handle = json.loads(path.read_text())
+            artifact = self.open().usable(tuple(handle["key"]), handle["recipe"])
+            if artifact is not None:
+                manifest, origin = artifact.manifest, artifact.manifest["origin"]
+                found.append({
+                    "asset": "/".join(artifact.key), "stage": artifact.key[0],
+                    "seconds": origin.get("seconds"), "peak_mib": origin.get("peak_mib"),
+                    "recipe": artifact.recipe, "data_version": artifact.data_version,
+                    "settings": manifest["settings"], "inputs": manifest["inputs"]})
+        return found
+
 
 def handle_path(home: Path, profile: str, key: Key) -> Path:
     """The file that names the latest artifact of an asset under a profile."""
