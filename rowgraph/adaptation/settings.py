@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from rowgraph.settings import Section
+from rowgraph.settings import Section, Seeds
 from rowgraph.tasks.regimes import Regime
 
 Variant = Literal[
@@ -28,7 +28,7 @@ class DownstreamMetricsSettings(Section):
 
     regimes: tuple[Regime, ...] = ("frozen_db", "rolling")
     variants: tuple[Variant, ...] = VARIANTS
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: Seeds = (0, 1, 2, 3, 4)
     epochs: int = Field(10, gt=0)
     train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
     batch: int = Field(512, gt=0)
