@@ -58,12 +58,12 @@ def folds_of(task: Task, count: int) -> tuple[Fold, ...]:
     folds = [Fold(cut, np.arange(train), aged if len(aged) else validation)]
     moments = np.unique(task.train.times)
     while len(folds) < count:
-        ends = cut - task.timedelta  # the newest label time whose outcome was known by the cut
-        starts = moments[(moments <= ends) & (moments >= ends - span)]
-        if not len(starts):
+        older = moments[moments <= cut - task.timedelta]  # whose outcomes were known by the cut
+        if not len(older):
             break
-        first, cut = int(starts[0]), int(starts[0])
-        score = np.flatnonzero((known.times[:train] >= first) & (known.times[:train] <= ends))
+        ends = older[-1]
+        cut = int(older[older >= ends - span][0])
+        score = np.flatnonzero((known.times[:train] >= cut) & (known.times[:train] <= ends))
         fit = np.flatnonzero(known.times[:train] + task.timedelta <= cut)
         if len(fit) < max(train // 10, 2) or not (_varied(task, fit) and _varied(task, score)):
             break
