@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
@@ -26,6 +26,7 @@ from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.settings import ComputeSettings, Section
 from rowgraph.tasks.settings import SplitSettings
+from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
 
@@ -207,11 +208,11 @@ def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
     text = str(name_or_path)
     candidates = [PROFILE_DIR / f"{text}.yaml"]
     if text.endswith((".yaml", ".yml")) or "/" in text:
-        candidates = [Path(text).expanduser()]
+        candidates = [Path(os.path.expanduser(text))]
     if beside is not None:
         candidates += [beside / text, beside / f"{text}.yaml"]
     for path in candidates:
-        if path.is_file():
+        if os.path.isfile(path):  # false also where the name is too long for a file
             return path
     raise SettingsError(
         f"profile '{text}' does not exist; known profiles: {', '.join(profile_names())}. "
@@ -220,12 +221,12 @@ def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
 
 
 def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path in seen:
+    if path.resolve() in [p.resolve() for p in seen]:
         raise SettingsError(f"profile {path}: `extends` goes in a circle: "
                             f"{' -> '.join(p.stem for p in (*seen, path))}")
     try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = read_yaml(path) or {}
+    except UnreadableYaml as error:
         raise SettingsError(f"profile {path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"profile {path}: expected a mapping of settings at the top")

@@ -125,3 +125,52 @@ def test_a_sweep_or_transfer_that_cannot_be_run_is_refused_by_name(tmp_path, tex
 def test_a_pretraining_of_the_sweep_differs_from_sage_weights_in_what_it_says_alone(tmp_path):
     profile = load_profile(write(tmp_path, "extends: demo\nsage_sweep: {a: {gamma: 3.0}}\n"))
     assert profile.swept("a") == profile.sage_weights.model_copy(update={"gamma": 3.0})
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (TWO + "sage_weights: {hidden: 8}\nsage_weights: {layers: 2}\n",
+     "line 3: `sage_weights` is written twice, first on line 2"),
+    (TWO + "sage_weights: {hidden: 8, hidden: 16}\n", "`hidden` is written twice"),
+    (TWO + "bart_checkpoint: {epochs: yes}\n", "'yes' is read in one way"),
+    (TWO + "sampled_rows: {rows: 1:40}\n", "'1:40' is read in one way"),
+    (TWO + "a: !!bool x\n", "the tag !!bool is not used here"),
+    ("[" * 3000, "nested more than 50 levels deep"),
+])
+def test_yaml_that_does_not_say_what_it_seems_to_say_is_refused(tmp_path, text, message):
+    with pytest.raises(SettingsError, match=message):
+        load_profile(write(tmp_path, text))
+
+
+def test_a_number_may_be_written_with_an_exponent(tmp_path):
+    mine = write(tmp_path, "extends: demo\nsage_weights: {learning_rate: 1e-4}\n")
+    assert load_profile(mine).sage_weights.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody/" + "x" * 300 + ".yaml", "a\0b"])
+def test_a_name_that_can_be_no_file_is_a_profile_that_does_not_exist(name):
+    with pytest.raises(SettingsError, match="does not exist; known profiles"):
+        load_profile(name)
+
+
+def test_a_profile_that_extends_itself_by_another_way_is_a_circle(tmp_path):
+    write(tmp_path, f"extends: ../{tmp_path.name}/mine.yaml\n")
+    with pytest.raises(SettingsError, match="circle"):
+        load_profile(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"name": "a.b"}, "'a.b' cannot be the name of a database: use letters, digits"),
+    ({"name": "x" * 300}, "at most 100 characters"),
+    ({"name": "../a"}, "cannot be the name of a database"),
+    ({"name": ""}, "cannot be the name of a database"),
+    ({"tasks": ("a.b",)}, "b: 'a.b' cannot be the name of a task: use letters, digits"),
+    ({"tasks": ("a b",)}, "'a b' cannot be the name of a task"),
+    ({"tasks": ("ä",)}, "'ä' cannot be the name of a task"),
+    ({"tasks": ("../../x",)}, "cannot be the name of a task"),
+    ({"tasks": ("x" * 300,)}, "at most 100 characters"),
+    ({"tasks": ("a\n",)}, "cannot be the name of a task"),
+    ({"tasks": ("a-b", "a_b")}, "'a-b' and 'a_b' would be one asset"),
+])
+def test_a_name_that_can_be_no_asset_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        DatabaseSettings(**{"name": "b", "role": "heldout", "tasks": ("t",)} | change)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from rowgraph.settings import Section
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # of a folder and of an asset alike
 
 
 class DatabaseSettings(Section):
@@ -18,6 +21,22 @@ class DatabaseSettings(Section):
     max_rows_per_table: int | None = Field(None, gt=0)  # Section 4.2: larger tables are subsampled
     tasks: tuple[str, ...] = ()
     expected_rows: int | None = Field(None, gt=0)  # after subsampling; for `rowgraph plan` alone
+
+    @model_validator(mode="after")
+    def _names_can_be_assets(self):
+        for kind, name in (("database", self.name), *(("task", task) for task in self.tasks)):
+            if not NAME.fullmatch(name):
+                whose = "" if kind == "database" else f"{self.name}: "
+                raise ValueError(f"{whose}{name[:50]!r} cannot be the name of a {kind}: use "
+                                 "letters, digits, '-' and '_', at most 100 characters, and "
+                                 "rename its folder")
+        keys: dict[str, str] = {}
+        for task in self.tasks:
+            other = keys.setdefault(task.replace("-", "_"), task)
+            if other != task:
+                raise ValueError(f"{self.name}: {other!r} and {task!r} would be one asset; rename "
+                                 "one of the two tasks")
+        return self
 
     @model_validator(mode="after")
     def _tasks_only_where_held_out(self):
