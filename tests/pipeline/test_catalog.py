@@ -59,17 +59,54 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     profile = load_profile("demo")
     found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
              for k, n in catalog(profile).items()}
-    assert len(found) == 27
+    assert len(found) == 32
     assert found["bart_checkpoint"] == ["linearized_corpus"]
     assert found["entity_graph/rel_baseball"] == ["source/rel_baseball"]
     assert found["node_embeddings/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
-    assert found["downstream_metrics/rel_baseball/player_home_runs"] == [
-        "entity_graph/rel_baseball", "node_embeddings/rel_baseball", "sage_weights",
-        "source/rel_baseball"]
-    assert found["baseline_metrics/rel_baseball/player_home_runs"] == ["source/rel_baseball"]
+    task = "rel_baseball/player_home_runs"
+    assert found[f"downstream_metrics/{task}"] == [
+        "bart_checkpoint", "entity_graph/rel_baseball", "node_embeddings/rel_baseball",
+        "sage_weights", "source/rel_baseball"]
+    assert found[f"window_features/{task}"] == ["source/rel_baseball"]
+    assert found[f"baseline_metrics/{task}"] == ["source/rel_baseball", f"window_features/{task}"]
+    assert found[f"evaluation/{task}"] == [
+        f"baseline_metrics/{task}", f"downstream_metrics/{task}", "source/rel_baseball"]
+    assert found["row_map/rel_baseball"] == [
+        "entity_graph/rel_baseball", "node_embeddings/rel_baseball", "sage_weights"]
     assert found["imputation_metrics/rel_flights"] == [
         "bart_checkpoint", "linearized_corpus", "source/rel_flights"]
     assert found["imputation_metrics/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
+
+
+def test_several_language_models_each_have_their_vectors_and_their_sage():
+    profile = load_profile("demo")
+    bart = profile.bart_checkpoint.model_copy(update={"seeds": (0, 7)})
+    nodes = catalog(profile.model_copy(update={"bart_checkpoint": bart}))
+    assert set(catalog(profile)) < set(nodes)
+    assert nodes["node_embeddings", "rel_baseball", "seed_7"].inputs["bart_checkpoint"] == (
+        "bart_checkpoint", "seed_7")
+    assert all(key[-1] == "seed_7" for name, key in nodes["sage_weights", "seed_7"].inputs.items()
+               if name.startswith("node_embeddings"))
+    of_task = nodes["downstream_metrics", "rel_baseball", "player_all_star"].inputs
+    assert of_task["sage_weights__seed_7"] == ("sage_weights", "seed_7")
+    assert nodes["bart_checkpoint", "seed_7"].section.effective()["seed"] == 7
+    alone, among = (code_versions(catalog(profile.model_copy(update={"bart_checkpoint": b})))
+                    for b in (profile.bart_checkpoint, bart))
+    assert alone["bart_checkpoint",] == among["bart_checkpoint",]
+
+
+def test_a_peer_is_an_asset_where_the_profile_names_one():
+    assert ("peer_metrics", "rel_f1", "driver_dnf") in catalog(load_profile("f1"))
+    assert not any(key[0] == "peer_metrics" for key in catalog(load_profile("demo")))
+
+
+def test_settings_of_one_task_move_that_task_alone():
+    profile = load_profile("f1")
+    changes = {"rel-f1/driver-top3": {"downstream_metrics": {"epochs": 77}}}
+    other = profile.model_copy(update={"task_settings": {**profile.task_settings, **changes}})
+    before, after = code_versions(catalog(profile)), code_versions(catalog(other))
+    assert {"/".join(k) for k in before if before[k] != after[k]} == {
+        "downstream_metrics/rel_f1/driver_top3", "evaluation/rel_f1/driver_top3", "report"}
 
 
 @pytest.mark.parametrize("name", ["demo", "f1", "paper"])
@@ -104,7 +141,7 @@ def test_assets_that_train_or_encode_share_the_pool_of_one():
     pools = {a.key.path[0]: a.op.pool for a in build_assets(load_profile("demo"))}
     assert {stage for stage, pool in pools.items() if pool == "gpu"} == {
         "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics",
-        "imputation_metrics"}
+        "imputation_metrics", "row_map"}
 
 
 def changed(name, section, **update):
@@ -116,24 +153,26 @@ def changed(name, section, **update):
 
 
 # The table "what re-runs" of the README, row by row.
+METRICS = {"downstream_metrics", "evaluation", "report"}
+TRAINED_SAGE = {"sage_weights", "row_map", *METRICS}
+NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED_SAGE}
+
+
 @pytest.mark.parametrize(("section", "update", "stages"), [
-    ("sampled_rows", {"rows": 99}, {"sampled_rows", "linearized_corpus", "bart_checkpoint",
-                                    "imputation_metrics", "node_embeddings", "sage_weights",
-                                    "downstream_metrics", "report"}),
-    ("linearized_corpus", {"keys": True}, {"linearized_corpus", "bart_checkpoint",
-                                           "imputation_metrics", "node_embeddings",
-                                           "sage_weights", "downstream_metrics", "report"}),
-    ("bart_checkpoint", {"epochs": 99}, {"bart_checkpoint", "imputation_metrics",
-                                         "node_embeddings", "sage_weights",
-                                         "downstream_metrics", "report"}),
+    ("sampled_rows", {"rows": 99}, {"sampled_rows", "linearized_corpus", *NEW_BART}),
+    ("linearized_corpus", {"keys": True}, {"linearized_corpus", *NEW_BART}),
+    ("bart_checkpoint", {"epochs": 99}, NEW_BART),
     ("bart_checkpoint", {"device_batch": 3}, set()),
-    ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", "sage_weights",
-                                               "downstream_metrics", "report"}),
-    ("sage_weights", {"learning_rate": 0.5}, {"sage_weights", "downstream_metrics", "report"}),
-    ("downstream_metrics", {"epochs": 99}, {"downstream_metrics", "report"}),
-    ("baseline_metrics", {"trees": 99}, {"baseline_metrics", "report"}),
+    ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", *TRAINED_SAGE}),
+    ("sage_weights", {"learning_rate": 0.5}, TRAINED_SAGE),
+    ("window_features", {"folds": 9}, {"window_features", "baseline_metrics", "evaluation",
+                                       "report"}),
+    ("downstream_metrics", {"epochs": 99}, METRICS),
+    ("baseline_metrics", {"trees": 99}, {"baseline_metrics", "evaluation", "report"}),
+    ("evaluation", {"bootstrap": 99}, {"evaluation", "report"}),
     ("imputation_metrics", {"trees": 99}, {"imputation_metrics", "report"}),
     ("imputation_metrics", {"batch": 3}, set()),
+    ("row_map", {"rows": 99}, {"row_map", "report"}),
     ("report", {"title": "mine"}, {"report"}),
     ("compute", {"device": "cuda:0"}, set()),
 ])
@@ -165,6 +204,6 @@ def test_of_the_sweep_only_what_changed_is_made_again():
 
 
 def test_all_of_the_sweep_hangs_on_sage_weights_and_transfer_on_its_own_section():
-    stages = {"sage_weights", "sage_sweep", "downstream_metrics", "transfer_metrics", "report"}
+    stages = {*TRAINED_SAGE, "sage_sweep", "transfer_metrics"}
     assert changed("transfer", "sage_weights", learning_rate=0.5) == stages
     assert changed("transfer", "transfer_metrics", epochs=99) == {"transfer_metrics", "report"}
