@@ -1,4 +1,4 @@
-"""Row vectors on disk, memory-mapped, one file for each table; and their random twin.
+"""Row vectors on disk, memory-mapped, one file for each table.
 
 `<table>.npy` holds vector i of row i. Writing goes table by table in shards of rows that an
 interrupted run does not repeat; reading maps the files, so a store larger than memory is used
@@ -7,6 +7,7 @@ like any other.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,8 +21,19 @@ from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
 from rowgraph.encoding.encoder import Log, RowEncoder
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
-from rowgraph.randomness import stable_seed
+from rowgraph.random_twin import RandomTwin
 from rowgraph.rows.linearization import linearize_frame
+
+__all__ = [
+    "EmbeddingError",
+    "EmbeddingStore",
+    "Embeddings",
+    "OverlaidEmbeddings",
+    "RandomTwin",
+    "without_hidden",
+    "write_embeddings",
+    "write_task_embeddings",
+]
 
 
 class EmbeddingError(RuntimeError):
@@ -69,20 +81,94 @@ def write_embeddings(database: Database, checkpoint_folder: Path,
     Raises:
         EmbeddingError: a vector is not finite in the chosen dtype.
     """
-    encoder = RowEncoder.open(checkpoint_folder, settings, device)
-    tables, done = {}, 0
-    for table in database.tables:
-        columns = database.attributes(table) if attributes is None else attributes[table]
-        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
-        if not target.exists():
-            _encode_table(database, table, columns, encoder, draft, target, shard, log, done)
-        tables[table] = json.loads(facts.read_text())["table"]
-        done += tables[table]["distinct"]
-    np.save(draft.path("range.npy"), _past_range(database, draft.folder), allow_pickle=False)
-    facts = {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
-             "precision": encoder.precision, "tables": tables}
+    columns = {table: database.attributes(table) if attributes is None else attributes[table]
+               for table in database.tables}
+    facts = _encode_tables(database, columns, checkpoint_folder, settings, draft, device, log,
+                           shard)
+    vectors = {table: _mapped(draft.path(f"{table}.npy")) for table in database.tables}
+    np.save(draft.path("range.npy"), _past_range(database, vectors), allow_pickle=False)
     write_json(draft.path("store.json"), facts)
     return facts
+
+
+def write_task_embeddings(database: Database, checkpoint_folder: Path,
+                          settings: NodeEmbeddingsSettings, draft: Draft, *,
+                          base: EmbeddingStore, keys: bool, device: str, log: Log,
+                          shard: int = 16_384) -> dict[str, Any]:
+    """Encode anew, without what a task must not see, the rows of the tables that hold it.
+
+    Args:
+        database: hides columns. Tables in whose text they do not stand are left out.
+        checkpoint_folder, settings: those of the base.
+        draft: as in `write_embeddings`. `range.npy` is over all tables, each without what is
+            hidden, so that a random twin is free of it too.
+        base: the vectors of every table, made from every column.
+        keys: whether the texts of the base hold key columns.
+
+    Returns:
+        As `write_embeddings`, of the tables that were encoded anew.
+
+    Raises:
+        EmbeddingError: as `write_embeddings`.
+    """
+    columns = _texts_without(database, keys)
+    facts = {"database": database.name, "dim": base.dim, "dtype": base.dtype, "tables": {}}
+    if columns:
+        facts = _encode_tables(database, columns, checkpoint_folder, settings, draft, device, log,
+                               shard)
+    vectors = {table: _mapped(draft.path(f"{table}.npy")) if table in columns
+               else base.vectors(table) for table in database.tables}
+    np.save(draft.path("range.npy"), _past_range(database, vectors), allow_pickle=False)
+    write_json(draft.path("store.json"), facts)
+    return facts
+
+
+def without_hidden(store: EmbeddingStore, database: Database, checkpoint_folder: Path,
+                   settings: NodeEmbeddingsSettings, folder: Path, *, keys: bool, device: str,
+                   log: Log) -> EmbeddingStore | OverlaidEmbeddings:
+    """The vectors of a database for a task that must not see some of its columns.
+
+    Args:
+        store: made from every column.
+        database: hides columns.
+        folder: where the other vectors are kept, and found again by a later call; an interrupted
+            one is continued.
+        checkpoint_folder, settings, keys, device, log: as in `write_task_embeddings`.
+
+    Returns:
+        The store itself where the hidden columns stand in no text.
+    """
+    if not _texts_without(database, keys):
+        return store
+    if not (folder / "store.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_task_embeddings(database, checkpoint_folder, settings, Draft(folder), base=store,
+                              keys=keys, device=device, log=log)
+    return OverlaidEmbeddings(store, EmbeddingStore.open(folder))
+
+
+def _texts_without(database: Database, keys: bool) -> dict[str, list[str]]:
+    """The columns that make a row's text, by table, where the hidden ones would stand in it."""
+    whole = dataclasses.replace(database, hidden=frozenset())
+    tables = [t for t in database.tables if any(table == t for table, _ in database.hidden)]
+    return {t: database.attributes(t, keys) for t in tables
+            if database.attributes(t, keys) != whole.attributes(t, keys)}
+
+
+def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpoint_folder: Path,
+                   settings: NodeEmbeddingsSettings, draft: Draft, device: str, log: Log,
+                   shard: int) -> dict[str, Any]:
+    """Encode some tables; what `store.json` says of them."""
+    encoder = RowEncoder.open(checkpoint_folder, settings, device)
+    tables, done = {}, 0
+    for table, attributes in columns.items():
+        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
+        if not target.exists():
+            _encode_table(database, table, attributes, encoder, draft, target, shard, log, done)
+        tables[table] = json.loads(facts.read_text())["table"]
+        done += tables[table]["distinct"]
+    return {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
+            "precision": encoder.precision, "tables": tables}
 
 
 def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
@@ -160,15 +246,19 @@ def _finite(vectors: np.ndarray, dtype: str, table: str, rows: np.ndarray) -> np
     return vectors
 
 
-def _past_range(database: Database, folder: Path, chunk: int = 65_536) -> np.ndarray:
+def _mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _past_range(database: Database, vectors: Mapping[str, np.ndarray],
+                chunk: int = 65_536) -> np.ndarray:
     """float32 [2, dim]: lowest and highest value of each dimension over the rows that training
     may see, so that a random twin carries nothing of the future."""
     lowest, highest = np.inf, -np.inf
-    for table in database.tables:
-        vectors = np.load(folder / f"{table}.npy", mmap_mode="r", allow_pickle=False)
+    for table, of_table in vectors.items():
         seen = np.flatnonzero(database.times(table) < database.val_timestamp)
         for first in range(0, len(seen), chunk):
-            part = vectors[seen[first:first + chunk]].astype(np.float32)
+            part = of_table[seen[first:first + chunk]].astype(np.float32)
             lowest, highest = np.minimum(lowest, part.min(0)), np.maximum(highest, part.max(0))
     if np.ndim(lowest) == 0:
         raise EmbeddingError(f"{database.name}: no row is older than its val_timestamp; check "
@@ -192,8 +282,7 @@ class EmbeddingStore:
         self.dim: int = facts["dim"]
         self.dtype: str = facts["dtype"]  # of the vectors on disk
         self.range: np.ndarray = np.load(folder / "range.npy", allow_pickle=False)
-        self._vectors = {t: np.load(folder / f"{t}.npy", mmap_mode="r", allow_pickle=False)
-                         for t in facts["tables"]}
+        self._vectors = {t: _mapped(folder / f"{t}.npy") for t in facts["tables"]}
         for table, expected in (num_rows or {}).items():
             found = self._vectors.get(table)
             if found is None or found.shape != (expected, self.dim):
@@ -217,58 +306,43 @@ class EmbeddingStore:
         """Vectors of a table."""
         return len(self._vectors[table])
 
+    def vectors(self, table: str) -> np.ndarray:
+        """[num_rows, dim] in `dtype`, memory-mapped."""
+        return self._vectors[table]
+
     def gather(self, table: str, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
         """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
         picked = self._vectors[table][np.asarray(rows, dtype=np.int64)]
         return torch.from_numpy(picked.astype(np.float32))
 
 
-class RandomTwin:
-    """Random vectors in the place of a store's: "sampled from the same value range" (Table 4).
+class OverlaidEmbeddings:
+    """The vectors of a store, but for some tables those of another.
 
-    Each number is a hash of (seed, table, row, dimension), uniform between the lowest and the
-    highest value that its dimension takes in the store on rows older than `val_timestamp`. The
-    twin needs no disk, and a row has the same vector whenever it is asked for. A range per
-    dimension or one over all is left open by the paper: docs/decisions/sage.md.
+    Args:
+        base: vectors of every table.
+        over: vectors of some tables, and the range of all (`write_task_embeddings`).
+
+    Raises:
+        EmbeddingError: the two do not fit.
     """
 
-    def __init__(self, store: EmbeddingStore, seed: int):
-        self.store, self.seed, self.dim, self.tables = store, seed, store.dim, store.tables
-        self._low_D = torch.from_numpy(store.range[0].copy())
-        self._width_D = torch.from_numpy(store.range[1] - store.range[0])
+    def __init__(self, base: EmbeddingStore, over: EmbeddingStore):
+        wrong = [t for t in over.tables
+                 if t not in base.tables or over.num_rows(t) != base.num_rows(t)]
+        if wrong or over.dim != base.dim:
+            raise EmbeddingError(
+                f"vectors without hidden columns have {over.dim} dimensions, those of the "
+                f"database {base.dim}, and tables {wrong or 'none'} have other rows; both must be "
+                "made from one database by one checkpoint: delete the draft and run again")
+        self.base, self.over = base, over
+        self.dim, self.tables, self.range = base.dim, base.tables, over.range
+        self.dtype = base.dtype
 
     def num_rows(self, table: str) -> int:
         """Vectors of a table."""
-        return self.store.num_rows(table)
+        return self.base.num_rows(table)
 
     def gather(self, table: str, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
         """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
-        rows = np.asarray(rows, dtype=np.int64)
-        if len(rows) and (rows.min() < -self.num_rows(table) or rows.max() >= self.num_rows(table)):
-            raise IndexError(f"{table}: rows {rows.min()} to {rows.max()} asked for, it has "
-                             f"{self.num_rows(table)}")
-        out_ND = np.empty((len(rows), self.dim), dtype=np.float32)
-        for first in range(0, len(rows), 1_024):
-            out_ND[first:first + 1_024] = self._uniform(table, rows[first:first + 1_024])
-        return self._low_D + torch.from_numpy(out_ND) * self._width_D
-
-    def _uniform(self, table: str, row_N: np.ndarray) -> np.ndarray:
-        """float32 [N, dim] in [0, 1)."""
-        base = stable_seed("random twin", table, self.seed)
-        with np.errstate(over="ignore"):
-            z = row_N.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(base)
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = z ^ (z >> np.uint64(27))
-            low, high = z.astype(np.uint32), (z >> np.uint64(32)).astype(np.uint32)
-            dims = np.arange(self.dim, dtype=np.uint32) * np.uint32(0x9E3779B9)
-            x = low[:, None] + dims[None, :]
-            # Two rounds of a 32-bit multiply-xorshift hash; the row's other 32 bits enter between.
-            x ^= x >> np.uint32(16)
-            x *= np.uint32(0x7FEB352D)
-            x ^= x >> np.uint32(15)
-            x ^= high[:, None]
-            x *= np.uint32(0x846CA68B)
-            x ^= x >> np.uint32(16)
-            x *= np.uint32(0x7FEB352D)
-            x ^= x >> np.uint32(15)
-        return (x >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        return (self.over if table in self.over.tables else self.base).gather(table, rows)

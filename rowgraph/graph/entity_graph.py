@@ -7,7 +7,7 @@ language model rebuilds no edge.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +95,22 @@ class EntityGraph:
         """Directed edges of all types; each foreign key value counts twice."""
         return sum(a.num_edges for a in self.adjacency.values())
 
+    def without(self, columns: Iterable[tuple[str, str]]) -> EntityGraph:
+        """The same nodes without the edges of some foreign keys, in either direction.
+
+        Args:
+            columns: (table, column) pairs, such as a task hides; those that are no foreign key
+                change nothing.
+        """
+        columns = set(columns)
+        gone = {(table, f"f2p_{column}") for table, column in columns}
+        gone_back = {(f"rev_f2p_{column}", table) for table, column in columns}
+        kept = {e: a for e, a in self.adjacency.items()
+                if e[:2] not in gone and e[1:] not in gone_back}
+        if len(kept) == len(self.adjacency):
+            return self
+        return EntityGraph(self.node_types, self.num_nodes, self.times, kept)
+
     def save(self, folder: Path) -> None:
         """Write npy files and, last, `graph.json`."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +171,8 @@ def build_entity_graph(database: Database) -> EntityGraph:
     """Turn every foreign key into edges, in both directions, with RelBench's names.
 
     Reads key and time columns only, one at a time: beside the graph itself, no more than a column
-    and its place in the order is in memory. A null foreign key gives no edge.
+    and its place in the order is in memory. A null foreign key gives no edge, and neither does one
+    that the database hides.
 
     Raises:
         GraphError: a primary key is not the row number, or a foreign key names a row that its
@@ -170,6 +187,8 @@ def build_entity_graph(database: Database) -> EntityGraph:
         by_time = _time_order(times[table]) if schema.fkeys else IN_ROW_ORDER
         one_each = np.arange(num_nodes[table] + 1, dtype=np.int64)  # shared by keys without null
         for fkey, parent in schema.fkeys.items():
+            if (table, fkey) in database.hidden:
+                continue
             parent_row = _parent_rows(database.name, table, _column(database, table, fkey),
                                       parent, num_nodes[parent])
             present = parent_row >= 0
