@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
+from rowgraph.settings import Seeds
 from rowgraph.tasks.settings import SplitSettings
 
 Peer = Literal["rdl", "kumo_relational"]
@@ -20,7 +21,7 @@ class PeerMetricsSettings(SplitSettings):
     """
 
     peers: tuple[Peer, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     epochs: int = Field(10, gt=0)  # at most; how many is chosen on folds
     steps: int | None = Field(None, gt=0)  # batches of an epoch at most; null = all
     batch: int = Field(512, gt=0)
@@ -34,7 +35,7 @@ class PeerMetricsSettings(SplitSettings):
     kumo_fan_out: tuple[int, ...] = (16, 8)
     kumo_estimators: int = Field(1, gt=0)
 
-    @field_validator("peers", "seeds")
+    @field_validator("peers")
     @classmethod
     def _listed_once(cls, values: tuple) -> tuple:
         if len(set(values)) != len(values):

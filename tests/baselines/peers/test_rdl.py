@@ -1,0 +1,220 @@
+"""RDL sees the past only, is RelBench's model, and gives the same bytes again."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import polars as pl
+import pytest
+
+pytest.importorskip("torch_frame", reason="RDL needs the extra: pip install 'rowgraph[rdl]'")
+
+import torch
+import torch_frame
+from torch_geometric.nn import HeteroConv
+
+from rowgraph.baselines.peers import rdl
+from rowgraph.baselines.peers.rdl_frames import RowReader
+from rowgraph.baselines.peers.rdl_model import RDLInputs, RDLModel
+from rowgraph.evaluation.nonsense import write_nonsense
+from rowgraph.graph.sampling import TemporalNeighborSampler
+from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import Run
+
+
+@pytest.fixture(scope="module")
+def predict(small, tmp_path_factory):
+    """Predictions of RDL in a world, asked about a task's label rows."""
+    @functools.cache
+    def run(world, task, settings=small):
+        task = dataclasses.replace(task, database=world.database)
+        answers = rdl.run_rdl(task, world.graph, settings, tmp_path_factory.mktemp("rdl"),
+                              device="cpu", log=lambda *_: None)
+        return {(r.regime, split): values for r, splits in answers.predictions.items()
+                for split, values in splits.items()}
+
+    return run
+
+
+@pytest.mark.parametrize("at", [25, 28])  # the first test date, and one that is a race day
+def test_cells_at_or_after_a_rolling_seed_change_no_bit(at, world, nonsense, predict, lab):
+    time = int(lab.SEED_DATES[at])
+    other = nonsense(start=time)
+    before = predict(world, lab.upto(world.task, "test", time))
+    after = predict(other, lab.upto(other.task, "test", time))
+    for split in ("val", "test"):
+        assert np.array_equal(before["rolling", split], after["rolling", split])
+
+
+def test_cells_after_the_cut_change_no_bit_of_a_frozen_prediction(world, nonsense, predict, lab):
+    other = nonsense(start=lab.TEST + 1)
+    assert np.array_equal(predict(world, world.task)["frozen_db", "test"],
+                          predict(other, other.task)["frozen_db", "test"])
+
+
+def test_frozen_validation_sees_nothing_after_the_validation_cut(world, nonsense, predict, lab):
+    assert np.array_equal(predict(world, world.task)["frozen_db", "val"],
+                          predict(nonsense(start=lab.VAL + 1), world.task)["frozen_db", "val"])
+
+
+def test_cells_before_the_seed_do_change_predictions(world, nonsense, predict, lab):
+    """The control: the canary can sing."""
+    before = predict(world, world.task)
+    after = predict(nonsense(end=lab.TEST), world.task)
+    for regime in ("frozen_db", "rolling"):
+        assert not np.array_equal(before[regime, "test"], after[regime, "test"])
+
+
+def test_test_labels_choose_and_fit_nothing(world, predict):
+    test = dataclasses.replace(world.task.test, target=1 - world.task.test.target)
+    before = predict(world, world.task)
+    after = predict(world, dataclasses.replace(world.task, test=test))
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+
+
+def test_types_and_statistics_come_from_rows_older_than_the_cut(world, nonsense, lab):
+    mine = RowReader(world.database, 8).frames(lab.VAL)
+    later = RowReader(nonsense(start=lab.VAL).database, 8).frames(lab.VAL)
+    earlier = RowReader(nonsense(end=lab.VAL).database, 8).frames(lab.VAL)
+    assert mine.kinds() == later.kinds()
+    assert same(mine.statistics, later.statistics)
+    assert not same(mine.statistics, earlier.statistics)
+
+
+def same(one, other) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return repr(one) == repr(other)
+
+
+def test_hidden_columns_are_in_no_frame(world, lab):
+    database = world.database.without([("results", "laps"), ("drivers", "name")])
+    rows = RowReader(database, 8).frames(lab.VAL)
+    names = {t: [n for group in kinds.values() for n in group]
+             for t, kinds in rows.kinds().items()}
+    assert "laps" not in names["results"]
+    assert "name" not in names["drivers"]
+    assert "failed" in names["results"]
+    assert "height" in names["drivers"]
+
+
+@pytest.fixture(scope="module")
+def sampled(world, lab):
+    """A model and the inputs of some seeds, one of whose rows is not older than its seed."""
+    rows = RowReader(world.database, 8).frames(lab.VAL)
+    torch.manual_seed(0)
+    model = RDLModel(rows, world.graph, 8, 2, 1).eval()
+    seeds, times = np.array([0, 1, 1, 7]), lab.SEED_DATES[[3, 22, 24, 24]]
+    batch = TemporalNeighborSampler(world.graph, (3, 2)).sample("drivers", seeds, times, 0)
+    unseen = np.asarray(world.graph.times["drivers"])[seeds] >= times
+    return model, RDLInputs.of(batch, rows, world.graph, times, unseen)
+
+
+def test_the_model_is_relbenchs_own_at_the_seeds(sampled):
+    model, inputs = sampled
+    x = {model.names[t]: v for t, v in model.gnn_inputs(inputs).items()}
+    edges = {model.edges[e]: v for e, v in inputs.batch.edge_index.items()}
+    assert isinstance(model.gnn.convs[0], HeteroConv)
+    expected = model.head(model.gnn(x, edges)[model.names["drivers"]][:4])
+    torch.testing.assert_close(model(inputs), expected)
+
+
+def test_a_row_of_several_trees_is_encoded_as_if_it_were_many(sampled):
+    model, inputs = sampled
+    n_id, place = inputs.batch.n_id["races"], inputs.place["races"]
+    assert len(inputs.frames["races"]) < len(n_id)  # shared by trees
+    repeated = inputs.frames["races"][place]
+    assert isinstance(repeated, torch_frame.TensorFrame)
+    name = model.names["races"]
+    torch.testing.assert_close(
+        model.encoder({name: inputs.frames["races"]})[name][place],
+        model.encoder({name: repeated})[name])
+
+
+def test_an_entity_row_that_is_not_older_than_its_seed_says_nothing(sampled):
+    model, inputs = sampled
+    own = model.gnn_inputs(inputs)["drivers"]
+    assert inputs.unseen.tolist() == [True, True, True, False]
+    assert own[:4].abs().sum(1).gt(0).tolist() == [False, False, False, True]
+
+
+def test_equal_settings_give_equal_bytes_and_an_interrupted_run_goes_on_to_them(world, small,
+                                                                                tmp_path):
+    def run(folder):
+        folder.mkdir(exist_ok=True)
+        return rdl.run_rdl(world.task, world.graph, small, folder, device="cpu",
+                           log=lambda *_: None).predictions
+
+    first = run(tmp_path / "a")
+    state = tmp_path / "b"
+    run(state)
+    for path in state.glob("rdl-final-*.json"):
+        path.unlink()  # as if it had stopped before the last training was whole
+    torch.rand(1)  # another place in the global generator
+    again = run(state)
+    assert first.keys() == again.keys()
+    assert all(np.array_equal(first[r][s], again[r][s]) for r in first for s in first[r])
+
+
+def test_other_seeds_give_other_answers(world, small, tmp_path):
+    found = rdl.run_rdl(world.task, world.graph, small.model_copy(update={"seeds": (0, 1)}),
+                        tmp_path, device="cpu", log=lambda *_: None).predictions
+    assert not np.array_equal(found[Run("rolling", "rdl", 0)]["test"],
+                              found[Run("rolling", "rdl", 1)]["test"])
+
+
+def test_it_learns_what_neighbours_say(world, small, predict):
+    settings = small.model_copy(update={"epochs": 5, "batch": 64, "folds": 1, "train_rows": None})
+    found = predict(world, world.task, settings)
+    test = world.task.test
+    assert measure("roc_auc", test.target, found["rolling", "test"], test.target) > 0.8
+
+
+def test_every_kind_of_task_is_answered_in_its_own_form(world, regression_world, multiclass,
+                                                        predict):
+    task = multiclass(world.task)
+    classes = predict(world, task)["rolling", "test"]
+    assert classes.shape == (len(task.test), 3)
+    assert np.allclose(classes.sum(1), 1)
+    values = predict(regression_world, regression_world.task)["rolling", "test"]
+    low, high = np.percentile(regression_world.task.known.target, (2, 98))
+    assert values.min() >= low
+    assert values.max() <= high
+    chances = predict(world, world.task)["frozen_db", "test"]
+    assert ((chances > 0) & (chances < 1)).all()
+
+
+def test_a_cell_to_fill_in_is_told_by_its_rows_other_cells(world, autocomplete, small, tmp_path):
+    task = autocomplete(world)
+    other = write_nonsense(world.database, tmp_path / "other", start=int(task.test.times.min()))
+    graph, found = world.graph, []
+    for i, database in enumerate((task.database, other.without([("results", "laps")]))):
+        (tmp_path / str(i)).mkdir()
+        answers = rdl.run_rdl(dataclasses.replace(task, database=database), graph, small,
+                              tmp_path / str(i), device="cpu", log=lambda *_: None)
+        found.append(answers.predictions[Run("frozen_db", "rdl", 0)])
+    assert np.array_equal(found[0]["val"], found[1]["val"])
+    assert not np.array_equal(found[0]["test"], found[1]["test"])  # own cells of test rows differ
+
+
+def test_the_target_of_a_cell_to_fill_in_reaches_nothing(world, autocomplete, small, tmp_path,
+                                                         lab):
+    task, tables = autocomplete(world), lab.frames()
+    tables["results"] = tables["results"].with_columns(laps=100 - pl.col("laps"))
+    other = lab.build_world(tmp_path / "db", tables)
+    found = []
+    for i, database in enumerate((task.database, autocomplete(other).database)):
+        (tmp_path / str(i)).mkdir()
+        found.append(rdl.run_rdl(dataclasses.replace(task, database=database), world.graph, small,
+                                 tmp_path / str(i), device="cpu",
+                                 log=lambda *_: None).predictions)
+    assert all(np.array_equal(found[0][r][s], found[1][r][s]) for r in found[0]
+               for s in found[0][r])
+
+
+def test_a_training_that_diverges_is_named(world, small, tmp_path):
+    with pytest.raises(ValueError, match=r"diverged .* peer_metrics\.learning_rate"):
+        rdl.run_rdl(world.task, world.graph, small.model_copy(update={"learning_rate": 1e30}),
+                    tmp_path, device="cpu", log=lambda *_: None)
