@@ -43,7 +43,7 @@ MANIFEST = {
                     "fkeys": {"raceId": "races", "driverId": "drivers"}}}}
 SETTINGS = DownstreamMetricsSettings(seeds=(0, 1), epochs=2, batch=128, learning_rate=1e-2,
                                      head_hidden=8, fan_out=(3, 2), sampling="latest",
-                                     bootstrap=20, dropout=0.1)
+                                     dropout=0.1, folds=2, workers=1)
 SAGE = SageWeightsSettings(hidden=8, fan_out=(3, 2))
 
 
