@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from rowgraph.databases.columns import (
     ForeignKey,
@@ -24,11 +23,12 @@ from rowgraph.databases.columns import (
     Values,
     Watcher,
     check_column,
+    foreign_kind,
     is_key_type,
     open_parquet,
 )
-from rowgraph.databases.database import TableSchema, microseconds
-from rowgraph.databases.labels import MANIFEST, check_task, task_folders
+from rowgraph.databases.database import PANDAS_INDEX, TableSchema, microseconds
+from rowgraph.databases.labels import MANIFEST, all_tasks, check_task
 from rowgraph.databases.report import (
     DatabaseError,
     Findings,
@@ -37,19 +37,22 @@ from rowgraph.databases.report import (
     TableFacts,
     TaskFacts,
     near,
-    reason,
 )
+from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 __all__ = ["DatabaseError", "Problem", "Report", "TableFacts", "TaskFacts", "check_database"]
 
 MANIFEST_VERSION = 1
 
 
-def check_database(folder: Path) -> Report:
+def check_database(folder: Path, extra_tasks: Path | None = None, *,
+                   values: bool = True) -> Report:
     """Verify a RelBench 3 folder: manifest, tables, keys, times and tasks.
 
     Args:
         folder: holds `manifest.yaml`, `db/<table>.parquet` and perhaps `tasks/<task>/`.
+        extra_tasks: holds further tasks of this database, a folder each.
+        values: whether values are read; without, only what manifests and footers say is checked.
 
     Returns:
         All problems and warnings, and the size and time span of what could be read.
@@ -65,14 +68,14 @@ def check_database(folder: Path) -> Report:
         cuts = _cuts(manifest, found)
         for name, schema in schemas.items():
             if files[name] is not None:
-                tables[name] = _check_table(schema, files, cuts, found)
+                tables[name] = _check_table(schema, files, cuts, values, found)
         for path in sorted((folder / "db").glob("*.parquet")):
             if path.stem not in manifest["tables"]:
                 found.warn(f"db/{path.name}", "no table of the manifest",
                            f"name it in {MANIFEST} or remove the file")
-        for path in task_folders(folder):
-            if facts := check_task(folder, path.name, schemas, tables, cuts, found):
-                tasks[path.name] = facts
+        for name, path in all_tasks(folder, extra_tasks, found).items():
+            if facts := check_task(path, folder, schemas, tables, cuts, found, values=values):
+                tasks[name] = facts
     name = manifest and manifest.get("name")
     return Report(folder, name and str(name), tuple(found.problems),
                   tuple(found.warnings), tables, tasks)
@@ -81,9 +84,9 @@ def check_database(folder: Path) -> Report:
 def _read_manifest(folder: Path, found: Findings) -> dict[str, Any] | None:
     """The manifest, or None where nothing further can be checked."""
     try:
-        manifest = yaml.safe_load((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        found.problem(MANIFEST, f"not readable as YAML ({reason(error)})",
+        manifest = read_yaml(folder / MANIFEST)
+    except UnreadableYaml as error:
+        found.problem(MANIFEST, f"not readable as YAML ({error})",
                       "a RelBench 3 folder holds manifest.yaml, db/ and tasks/; mend or fetch it")
         return None
     if not isinstance(manifest, dict):
@@ -96,6 +99,9 @@ def _read_manifest(folder: Path, found: Findings) -> dict[str, Any] | None:
                       "convert the folder with a release of RelBench that reads both")
         return None
     required = ("name", "val_timestamp", "test_timestamp", "tables")
+    if not isinstance(manifest.get("name") or "", str):
+        found.problem(MANIFEST, f"`name` is {manifest['name']!r}, expected text",
+                      "put it into quotes")
     for key in (k for k in required if not manifest.get(k)):
         close = difflib.get_close_matches(key, [str(k) for k in manifest if k not in required], n=1)
         found.problem(MANIFEST, f"`{key}` is missing or empty",
@@ -131,9 +137,10 @@ def _schemas(tables: dict[Any, Any], found: Findings) -> dict[str, TableSchema]:
     """The tables whose entries have the right shape; their foreign keys to such tables."""
     schemas = {}
     for name, spec in tables.items():
-        if not isinstance(name, str) or Path(name).name != name or name.startswith("."):
+        if (not isinstance(name, str) or Path(name).name != name or name.startswith(".")
+                or "\0" in name or len(name.encode()) > 200):
             found.problem(MANIFEST, f"{name!r} cannot be the name of a table and of its file",
-                          "use letters, digits and underscores", table=str(name))
+                          "use letters, digits and underscores", table=str(name)[:50])
             continue
         fkeys = (spec.get("fkeys") or {}) if isinstance(spec, dict) else None
         if not isinstance(fkeys, dict):
@@ -161,14 +168,15 @@ def _schemas(tables: dict[Any, Any], found: Findings) -> dict[str, TableSchema]:
 
 
 def _check_table(schema: TableSchema, files: dict[str, pq.ParquetFile | None],
-                 cuts: tuple[int, int] | None, found: Findings) -> TableFacts:
+                 cuts: tuple[int, int] | None, values: bool, found: Findings) -> TableFacts:
     """Every column of one table."""
     table, parquet = schema.name, files[schema.name]
     file, fields = f"db/{table}.parquet", parquet.schema_arrow
     rows = parquet.metadata.num_rows
     if not rows:
         found.warn(file, "the table has no rows", "remove it from the manifest, or leave it", table)
-    for column in filter(None, (*schema.key_cols, schema.time_col)):
+    named = [c for c in (*schema.key_cols, schema.time_col) if c]
+    for column in named:
         if column not in fields.names:
             found.problem(file, f"the manifest names a column that the file lacks ({MANIFEST})",
                           near(column, fields.names), table, column)
@@ -180,10 +188,24 @@ def _check_table(schema: TableSchema, files: dict[str, pq.ParquetFile | None],
     for field in fields:
         if field.name in twice:
             continue
+        if not field.name:
+            found.problem(file, "a column has no name", "name or drop it", table)
+            continue
+        if PANDAS_INDEX.fullmatch(field.name) and field.name in named:
+            found.problem(file, "the manifest names an index that pandas wrote", "rename the "
+                          "column in file and manifest", table, field.name)
+        elif PANDAS_INDEX.fullmatch(field.name):
+            found.warn(file, "an index that pandas wrote; it is left out, as RelBench does",
+                       "write the table with `index=False`, or name the index to keep it", table,
+                       field.name)
         watchers: list[Watcher] = [Values(rows, field.name in schema.fkeys)]
         if complaint := _role(schema, field, files, cuts, watchers):
             found.problem(file, *complaint, table, field.name)
-        if check_column(parquet, file, table, field.name, watchers, found):
+        if kind := foreign_kind(field.type):
+            found.problem(file, f"{kind} cannot be read by polars", "write the column in another "
+                          "type", table, field.name)
+        elif values and check_column(parquet, file, table, field.name, watchers,
+                                              found):
             for times in (w for w in watchers if isinstance(w, Times) and w.first is not None):
                 first, last = _iso(times.first), _iso(times.last)
     return TableFacts(rows, tuple(fields.names), first, last)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from rowgraph.databases.report import Findings, near, reason
 
 BATCH_ROWS = 65_536
+YEARS = (-62_135_596_800, 253_402_300_800)  # 0001 and 10000 begin, in seconds since 1970
 UNREADABLE = (OSError, ValueError, pa.ArrowException)
 Finding = tuple[str, str, bool]
 
@@ -37,6 +39,9 @@ def open_parquet(folder: Path, file: str, table: str | None,
     """A Parquet file with its footer read, or None with the problem noted."""
     path = folder / file
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            found.problem(file, "not a regular file", "put the Parquet file itself there", table)
+            return None
         return pq.ParquetFile(path)
     except FileNotFoundError:
         found.problem(file, "the file is missing",
@@ -82,6 +87,40 @@ def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
+def foreign_kind(kind: pa.DataType) -> str | None:
+    """What polars cannot hold of a column's type, at any depth; None where it holds all."""
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        try:
+            pl.from_arrow(pa.array([], kind))
+        except pl.exceptions.PolarsError:
+            return f"the time zone {kind.tz!r}"
+    if pa.types.is_decimal(kind) and kind.precision > 38:
+        return f"decimals of {kind.precision} digits"
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return "list views"
+    for i in range(kind.num_fields):
+        if found := foreign_kind(kind.field(i).type):
+            return found
+    return foreign_kind(kind.value_type) if pa.types.is_dictionary(kind) else None
+
+
+def moments(array: pa.Array) -> Iterator[pa.Array]:
+    """The dates and timestamps of a column, at any depth."""
+    kind = array.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        yield array
+    elif pa.types.is_struct(kind):
+        for part in array.flatten():
+            yield from moments(part)
+    elif pa.types.is_map(kind):
+        yield from moments(array.keys)
+        yield from moments(array.items)
+    elif is_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from moments(pc.list_flatten(array))
+    elif pa.types.is_dictionary(kind):
+        yield from moments(array.dictionary)
+
+
 def key_values(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Keys and where they are missing (null or NaN, both of which pandas writes for no key).
 
@@ -106,14 +145,27 @@ def microseconds_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Values:
-    """Any column: null throughout, NaN (but for foreign keys, where it is null), infinite."""
+    """Any column: null throughout, NaN (but for foreign keys, where it is null), infinite; text
+    that is none, and times that no calendar has."""
 
     def __init__(self, rows: int, nan_is_null: bool = False):
         self.rows, self.nan_is_null = rows, nan_is_null
-        self.null = self.nan = self.infinite = 0
+        self.null = self.nan = self.infinite = self.odd_times = 0
+        self.no_text: str | None = None
 
     def see(self, start: int, array: pa.Array) -> None:
         """Count."""
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid as error:
+            self.no_text = self.no_text or f"in rows {start} to {start + len(array) - 1}: " + \
+                reason(error)
+            return
+        for times in moments(array):
+            first, last = _ends_of_the_calendar(times.type)
+            ticks = times.view(pa.int32() if times.type.bit_width == 32 else pa.int64())
+            ticks = ticks.drop_null().to_numpy(zero_copy_only=False)
+            self.odd_times += int(((ticks < first) | (ticks >= last)).sum())
         self.null += array.null_count
         if pa.types.is_floating(array.type):
             values = array.drop_null().to_numpy(zero_copy_only=False)
@@ -121,12 +173,27 @@ class Values:
             self.infinite += int(np.isinf(values).sum())
 
     def findings(self) -> Iterable[Finding]:
-        """Only warnings: none of these stops a pipeline."""
+        """Mostly warnings: what polars cannot hold stops a pipeline, the rest does not."""
+        if self.no_text:
+            yield (f"values that cannot be decoded, {self.no_text}", "write the text as UTF-8",
+                   True)
+        if self.odd_times:
+            yield (f"{self.odd_times} times before the year 1 or after the year 9999",
+                   "write null where a time is missing or unknown", True)
         if self.rows and self.null + self.nan == self.rows:
             yield ("no row has a value", "remove the column, or leave it: it tells nothing", False)
         elif self.infinite or (self.nan and not self.nan_is_null):
             yield (f"{self.nan} NaN and {self.infinite} infinite values where numbers or null are "
                    "expected", "write null where a value is missing", False)
+
+
+def _ends_of_the_calendar(kind: pa.DataType) -> tuple[int, int]:
+    """The first moment of the year 1 and of the year 10000, in ticks of a date or time type."""
+    if pa.types.is_date32(kind):
+        return YEARS[0] // 86_400, YEARS[1] // 86_400
+    unit = "ms" if pa.types.is_date64(kind) else kind.unit
+    ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    return YEARS[0] * ticks, YEARS[1] * ticks
 
 
 class PrimaryKey:

@@ -6,6 +6,7 @@ Row i of a table is node i of its node type and vector i of its embeddings, ever
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+
+from rowgraph.yaml_files import read_yaml
 
 TIMELESS = np.iinfo(np.int64).min  # a row of a table without a time column: visible always
 NEVER = np.iinfo(np.int64).max  # a missing time in a table with one: never visible (as RelBench)
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # an index without a name: RelBench drops it too
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Database:
     @classmethod
     def open(cls, folder: Path) -> Database:
         """Read `manifest.yaml` of a folder that `check` has passed."""
-        manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
+        manifest = read_yaml(folder / "manifest.yaml")
         tables = {
             name: TableSchema(name, spec.get("pkey"), spec.get("time_col"),
                               dict(spec.get("fkeys") or {}))
@@ -80,12 +83,16 @@ class Database:
         return dataclasses.replace(self, hidden=self.hidden | frozenset(hidden))
 
     def columns(self, table: str) -> list[str]:
-        """The visible columns of a table, in file order."""
-        return [c for c in pq.read_schema(self.path(table)).names if (table, c) not in self.hidden]
+        """The visible columns of a table, in file order; an index that pandas wrote is none."""
+        return [c for c in pq.read_schema(self.path(table)).names
+                if (table, c) not in self.hidden and not PANDAS_INDEX.fullmatch(c)]
 
     def read(self, table: str, columns: list[str] | None = None) -> pl.DataFrame:
         """A table, or some of its columns, rows in file order."""
-        return pl.read_parquet(self.path(table), columns=self._visible(table, columns))
+        names = pq.read_schema(self.path(table)).names
+        # By position: polars takes a name such as `^a.*$` for a pattern.
+        positions = [names.index(c) for c in self._visible(table, columns)]
+        return pl.read_parquet(self.path(table), columns=positions)
 
     def read_chunks(self, table: str, columns: list[str] | None = None,
                     rows: int = 65_536) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -94,10 +101,11 @@ class Database:
         Yields:
             The number of the piece's first row, and its at most `rows` rows.
         """
-        first = 0
+        first, names = 0, self._visible(table, columns)
         with pq.ParquetFile(self.path(table)) as file:
-            for batch in file.iter_batches(rows, columns=self._visible(table, columns)):
-                yield first, pl.from_arrow(pa.Table.from_batches([batch], batch.schema))
+            for batch in file.iter_batches(rows, columns=names):
+                # Arrow reads `a.b` too where `a` is asked for.
+                yield first, pl.from_arrow(pa.Table.from_batches([batch]).select(names))
                 first += batch.num_rows
 
     def attributes(self, table: str, keys: bool = False) -> list[str]:
@@ -113,14 +121,16 @@ class Database:
         series = self.read(table, [column])[column].cast(pl.Datetime("us")).to_physical()
         return series.fill_null(NEVER).to_numpy().astype(np.int64)
 
-    def _visible(self, table: str, columns: list[str] | None) -> list[str] | None:
-        if columns is None:
-            return self.columns(table) if self.hidden else None
-        for column in columns:
+    def _visible(self, table: str, columns: list[str] | None) -> list[str]:
+        visible = self.columns(table)
+        for column in columns or ():
             if (table, column) in self.hidden:
                 raise ValueError(f"{self.name}: {table}.{column} is hidden from this task and was "
                                  "asked for; a task must not see what its label is made of")
-        return columns
+            if column not in visible:
+                raise ValueError(f"{self.name}: {table} has no column {column!r}; it has "
+                                 f"{', '.join(visible)}")
+        return visible if columns is None else columns
 
 
 def microseconds(timestamp: object) -> int:

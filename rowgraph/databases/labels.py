@@ -1,14 +1,12 @@
-"""Label tables of a task: which columns hold row numbers, and whether they are sound."""
+"""The tasks of a database, and whether their label tables are sound."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from rowgraph.databases.columns import (
     ForeignKey,
@@ -21,62 +19,11 @@ from rowgraph.databases.columns import (
     open_parquet,
 )
 from rowgraph.databases.database import TableSchema
-from rowgraph.databases.report import Findings, TableFacts, TaskFacts, near, reason
+from rowgraph.databases.label_schema import LabelSchema
+from rowgraph.databases.report import Findings, TableFacts, TaskFacts, near
 
 MANIFEST = "manifest.yaml"
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class LabelSchema:
-    """What a task's manifest says about its label tables.
-
-    Args:
-        name, kind, task_type: as RelBench spells them.
-        entities: column that holds row numbers -> table that it points into.
-        target_col, time_col: the label and the seed time, where the task has them.
-        hidden: (table, column) pairs that the task must not see.
-        extra_files: files besides manifest and splits that an external task ships.
-    """
-
-    name: str
-    kind: str
-    task_type: str
-    entities: dict[str, str]
-    target_col: str | None
-    time_col: str | None
-    hidden: tuple[tuple[str, str], ...]
-    extra_files: tuple[str, ...]
-
-    @classmethod
-    def read(cls, path: Path, schemas: dict[str, TableSchema]) -> LabelSchema:
-        """Read a task's manifest.
-
-        Raises:
-            ValueError: it is no task manifest; the message says why.
-        """
-        from relbench.manifest import TaskManifest
-
-        try:
-            task = TaskManifest.load(path)
-            task.validate()
-            hidden = tuple((str(table), str(column)) for table, column in task.remove_columns or ())
-        except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise ValueError(reason(error)) from error
-        time_col, target_col = task.time_col, task.target_col
-        if task.task_type == "recommendation":
-            entities = {task.src_entity_col: task.src_entity_table,
-                        task.dst_entity_col: task.dst_entity_table}
-            target_col = None
-        elif task.kind == "autocomplete":
-            schema = schemas.get(task.entity_table)
-            entities = {(schema and schema.pkey_col) or "primary_key": task.entity_table}
-            time_col = schema and schema.time_col
-            hidden += ((task.entity_table, task.target_col),)
-        else:
-            entities = {task.entity_col: task.entity_table} if task.entity_col else {}
-        return cls(task.name, task.kind, task.task_type, entities, target_col, time_col, hidden,
-                   tuple(task.extra_files or ()))
 
 
 def task_folders(folder: Path) -> list[Path]:
@@ -84,25 +31,46 @@ def task_folders(folder: Path) -> list[Path]:
     return sorted(p for p in (folder / "tasks").glob("*") if p.is_dir())
 
 
-def check_task(folder: Path, name: str, schemas: dict[str, TableSchema],
-               tables: dict[str, TableFacts], cuts: tuple[int, int] | None,
-               found: Findings) -> TaskFacts | None:
-    """Check the manifest and the shipped label tables of one task.
+def all_tasks(folder: Path, extra_tasks: Path | None,
+              found: Findings | None = None) -> dict[str, Path]:
+    """The folder of each task by name: of the database, then those beside the profile.
 
     Args:
         folder: of the database.
-        name: of the task's folder.
+        extra_tasks: holds further tasks, a folder each.
+        found: where a name that both have is noted.
+    """
+    tasks = {path.name: path for path in task_folders(folder)}
+    for path in sorted(extra_tasks.glob("*")) if extra_tasks else ():
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        if tasks.setdefault(path.name, path) != path and found is not None:
+            found.problem(str(path), f"{folder.name} has a task of this name already",
+                          "rename the folder beside the profile")
+    return tasks
+
+
+def check_task(path: Path, folder: Path, schemas: dict[str, TableSchema],
+               tables: dict[str, TableFacts], cuts: tuple[int, int] | None,
+               found: Findings, *, values: bool = True) -> TaskFacts | None:
+    """Check the manifest and the shipped label tables of one task.
+
+    Args:
+        path: the task's folder.
+        folder: of the database.
         schemas: every table of the manifest.
         tables: those that could be read.
         cuts: val_timestamp and test_timestamp in microseconds.
         found: where problems and warnings go.
+        values: whether values are read, or footers alone.
     """
-    file = f"tasks/{name}/{MANIFEST}"
-    if not (folder / file).is_file():
+    place = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    file = f"{place}/{MANIFEST}"
+    if not (path / MANIFEST).exists():
         found.warn(file, "missing, so this folder is no task", "add it or remove the folder")
         return None
     try:
-        task = LabelSchema.read(folder / file, schemas)
+        task = LabelSchema.read(path / MANIFEST, schemas)
     except ValueError as error:
         found.problem(file, f"not a task manifest ({error})",
                       "write name, kind, task_type and what RelBench asks of them")
@@ -118,21 +86,21 @@ def check_task(folder: Path, name: str, schemas: dict[str, TableSchema],
                        "column was meant, the label leaks", near(column, options), table, column)
     splits: dict[str, int] = {}
     for split in SPLITS:
-        path = f"tasks/{name}/{split}.parquet"
-        if (folder / path).exists():
-            rows = _check_split(folder, path, split, task, tables, cuts, found)
+        parquet = f"{place}/{split}.parquet"
+        if (path / f"{split}.parquet").exists():
+            rows = _check_split(folder, parquet, split, task, tables, cuts, values, found)
             splits |= {} if rows is None else {split: rows}
         elif task.kind == "external":
-            found.problem(path, "missing, and external labels cannot be regenerated",
+            found.problem(parquet, "missing, and external labels cannot be regenerated",
                           "fetch it, or remove the task")
-        else:
-            found.warn(path, "missing; RelBench regenerates it on every load", "ship it, or leave "
-                       "it")
+        elif not task.autocomplete:
+            found.warn(parquet, "missing; it is made from the database when that is copied",
+                       "ship it, or leave it")
     return TaskFacts(task.task_type, splits)
 
 
 def _check_split(folder: Path, file: str, split: str, task: LabelSchema,
-                 tables: dict[str, TableFacts], cuts: tuple[int, int] | None,
+                 tables: dict[str, TableFacts], cuts: tuple[int, int] | None, values: bool,
                  found: Findings) -> int | None:
     """Columns, entities and times of one label table; its rows, None where it is unreadable."""
     parquet = open_parquet(folder, file, None, found)
@@ -155,8 +123,8 @@ def _check_split(folder: Path, file: str, split: str, task: LabelSchema,
             found.problem(file, f"seed times of type {kind}, expected timestamps without a time "
                           "zone", "convert them to timestamp[us]", column=column)
         else:
-            watchers = [Times(column, False, np.iinfo(np.int64).max)]
-        if not check_column(parquet, file, None, column, watchers, found):
+            watchers = [Values(rows), Times(column, False, np.iinfo(np.int64).max)]
+        if not values or not check_column(parquet, file, None, column, watchers, found):
             continue
         for watcher in watchers:
             if isinstance(watcher, Times) and watcher.first is not None and cuts:

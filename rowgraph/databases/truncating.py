@@ -10,7 +10,7 @@ copy is again a RelBench 3 folder in which row i of a table is node i.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from rowgraph.databases.columns import BATCH_ROWS, is_list, key_values
 from rowgraph.databases.database import Database, TableSchema
-from rowgraph.databases.labels import MANIFEST, SPLITS, LabelSchema, task_folders
+from rowgraph.databases.label_schema import LabelSchema
+from rowgraph.databases.labels import MANIFEST, SPLITS, all_tasks
 from rowgraph.randomness import uniform_of_rows
 
 PARTS = ("db", "tasks", "rows")
@@ -30,8 +31,8 @@ REMOVED = -1
 Numbers = dict[str, np.ndarray]  # truncated table -> int64 [source rows]: new number or REMOVED
 
 
-def truncate(source: Path, target: Path, max_rows_per_table: int | None,
-             seed: int = 0) -> dict[str, Any]:
+def truncate(source: Path, target: Path, max_rows_per_table: int | None, seed: int = 0,
+             tasks: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """Copy a sound RelBench 3 folder, keeping at most `max_rows_per_table` rows of every table.
 
     A foreign key into a removed row becomes null, because an edge needs both of its ends; a label
@@ -45,6 +46,7 @@ def truncate(source: Path, target: Path, max_rows_per_table: int | None,
         target: its `db`, `tasks`, `rows` and `manifest.yaml` are replaced, all else is left.
         max_rows_per_table: None copies every row.
         seed: another seed keeps other rows.
+        tasks: the folder of each task by name; None = those of the source.
 
     Returns:
         `rows` and `source_rows` by table; `dropped_edges` by "table.column" and `dropped_labels`
@@ -76,7 +78,8 @@ def truncate(source: Path, target: Path, max_rows_per_table: int | None,
     for table, rows in kept.items():
         (target / "rows").mkdir(exist_ok=True)
         np.save(target / "rows" / f"{table}.npy", rows, allow_pickle=False)
-    dropped_labels, left_out = _write_tasks(source, target, database.tables, numbers)
+    dropped_labels, left_out = _write_tasks(
+        all_tasks(source, None) if tasks is None else tasks, target, database.tables, numbers)
     _copy(source / MANIFEST, target / f"{MANIFEST}.part")
     (target / f"{MANIFEST}.part").replace(target / MANIFEST)
     return {
@@ -179,27 +182,28 @@ def _looked_up(keys: np.ndarray, missing: np.ndarray, numbers: np.ndarray) -> np
     return found
 
 
-def _write_tasks(source: Path, target: Path, schemas: dict[str, TableSchema],
+def _write_tasks(tasks: Mapping[str, Path], target: Path, schemas: dict[str, TableSchema],
                  numbers: Numbers) -> tuple[dict[str, int], list[str]]:
     dropped: dict[str, int] = {}
     left_out: list[str] = []
-    for folder in task_folders(source):
+    for name, folder in tasks.items():
         if not (folder / MANIFEST).is_file():
             continue
-        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        files = {p: target / "tasks" / name / p.relative_to(folder)
+                 for p in sorted(folder.rglob("*")) if p.is_file()}
         task = LabelSchema.read(folder / MANIFEST, schemas) if numbers else None
         if task is None or not numbers.keys() & set(task.entities.values()):
-            for path in files:
-                _copy(path, target / path.relative_to(source))
+            for path, copy in files.items():
+                _copy(path, copy)
         elif task.extra_files:
-            left_out.append(folder.name)
+            left_out.append(name)
         else:
-            for path in files:
+            for path, copy in files.items():
                 if path.parent == folder and path.name == MANIFEST:
-                    _copy(path, target / path.relative_to(source))
+                    _copy(path, copy)
                 elif path.parent == folder and path.suffix == ".parquet" and path.stem in SPLITS:
-                    lost = _write_labels(path, target / path.relative_to(source), task, numbers)
-                    dropped |= {f"{folder.name}/{path.stem}": lost} if lost else {}
+                    lost = _write_labels(path, copy, task, numbers)
+                    dropped |= {f"{name}/{path.stem}": lost} if lost else {}
     return dropped, left_out
 
 

@@ -1,83 +1,171 @@
-"""Reads a task of a resolved database through RelBench."""
+"""Reads a task of a RelBench 3 folder: who is asked about, when, and what came true.
+
+Manifest and label tables are read here, without RelBench, which reads the whole database for some
+kinds of task and knows neither a foreign key as a target nor row numbers as entities. Where labels
+are not shipped they are made (`rowgraph.databases.labelling`); `source/<db>` ships them all.
+Whatever is wrong with a task is said at once, with file, column and next move, and `check_tasks`
+says the same before anything is computed.
+"""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import get_args
 
-import numpy as np
-import pandas as pd
-import polars as pl
-import relbench
-
 from rowgraph.databases.database import Database
-from rowgraph.tasks.kinds import METRICS
+from rowgraph.databases.label_schema import LabelSchema
+from rowgraph.databases.labelling import make_labels, why_no_query, why_not
+from rowgraph.databases.labels import MANIFEST, all_tasks
+from rowgraph.databases.report import near
+from rowgraph.tasks.kinds import TASK_TYPES
+from rowgraph.tasks.label_columns import Unusable, columns_of, label_tables, read_columns
 from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.regimes import Split
 
+SPLITS: tuple[Split, ...] = get_args(Split)
 
-def task_names(database: Database) -> list[str]:
-    """The tasks that come with a database."""
-    return relbench.load_dataset(database.folder).get_task_names()
+
+def task_names(database: Database, extra_tasks: Path | None = None) -> list[str]:
+    """The tasks that come with a database, and those beside the profile."""
+    return [name for name, path in all_tasks(database.folder, extra_tasks).items()
+            if (path / MANIFEST).exists()]
 
 
 def load_task(database: Database, name: str) -> Task:
     """Read a task of a database.
 
+    Returns:
+        The task. Its database hides the columns that the task must not see.
+
     Raises:
-        ValueError: there is no such task; its type is not supported; it hides columns of the
-            database, which are inside the embeddings; it has no time column; or a label row
-            cannot be used.
+        ValueError: there is no such task, its type is not supported, what it may see is undefined,
+            or its labels cannot be used; one line for each problem.
     """
-    dataset = relbench.load_dataset(database.folder)
-    who = f"{database.name}/{name}"
-    known = dataset.get_task_names()
+    task, problems = _read(database, name, None, make=True)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return task
+
+
+def check_tasks(database: Database, names: Iterable[str],
+                extra_tasks: Path | None = None) -> list[str]:
+    """What forbids the use of some tasks of a sound database, one line a problem, at once.
+
+    Labels that are shipped are read; those that are not are not made, but it is said where
+    manifest, times or SQL show that they could not be.
+
+    Args:
+        database: has passed `check_database`.
+        names: of the tasks that are wanted.
+        extra_tasks: holds further tasks, a folder each, that are not yet part of the database.
+    """
+    return [problem for name in names for problem in _read(database, name, extra_tasks,
+                                                           make=False)[1]]
+
+
+def unknown_task(who: str, database: str, known: Iterable[str]) -> str:
+    """That there is no such task; the nearest names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(who.rpartition("/")[2], known, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"{who}: no such task; tasks of {database}: {', '.join(known) or 'none'}{hint}"
+
+
+def _read(database: Database, name: str, extra_tasks: Path | None,
+          make: bool) -> tuple[Task | None, list[str]]:
+    """The task, or what is wrong with it; neither where a sound task's labels are not made."""
+    who, known = f"{database.name}/{name}", task_names(database, extra_tasks)
     if name not in known:
-        raise ValueError(f"{who}: no such task; tasks of {database.name}: "
-                         f"{', '.join(known) or 'none'}")
-    task = dataset.load_task(name)
-    if task.task_type.value not in METRICS:
-        raise ValueError(f"{who}: task type {task.task_type.value} is not supported yet; choose "
-                         f"a task whose type is one of {', '.join(METRICS)}")
-    if task.hidden_columns():
-        columns = ", ".join(f"{t}.{c}" for t, c in task.hidden_columns())
-        raise ValueError(f"{who}: this task must not see {columns}, but the row embeddings were "
-                         "made from every column; choose a task without remove_columns, or make "
-                         "a copy of the database without these columns")
+        return None, [unknown_task(who, database.name, known)]
+    folder = all_tasks(database.folder, extra_tasks)[name]
+    try:
+        schema = LabelSchema.read(folder / MANIFEST, database.tables)
+    except ValueError as error:
+        return None, [f"{who}: {MANIFEST} is no task manifest ({error}); correct it"]
+    if problems := _of_manifest(database, schema):
+        return None, [f"{who}: {problem}" for problem in problems]
+    num_rows = {table: database.num_rows(table) for table in set(schema.entities.values())}
+    problems, found = [], {}
+    missing = [split for split in SPLITS if not (folder / f"{split}.parquet").exists()]
+    for split in (s for s in SPLITS if s not in missing):
+        try:
+            found[split] = read_columns(folder / f"{split}.parquet", split, schema, num_rows)
+        except Unusable as error:
+            problems += error.problems
+    if missing and (make or schema.autocomplete):
+        try:
+            for split, table in make_labels(database, schema, missing).items():
+                found[split] = columns_of(table, split, schema, num_rows)
+        except Unusable as error:
+            problems += error.problems
+        except ValueError as error:
+            problems.append(f"{_files(missing)}: missing, and {error}")
+    elif missing:
+        refusals = [why_not(database, schema, split) for split in missing]
+        refusals += [None if any(refusals) else why_no_query(database, schema)]
+        problems += [f"{_files(missing)}: missing, and {r}" for r in dict.fromkeys(refusals) if r]
+    task = None
+    if not problems and len(found) == len(SPLITS):
+        try:
+            tables, classes = label_tables(schema, found)
+            task = _task(database, name, schema, tables, classes)
+        except Unusable as error:
+            problems += error.problems
+    return task, [f"{who}: {problem}" for problem in problems]
+
+
+def _task(database: Database, name: str, schema: LabelSchema, tables: dict[Split, LabelTable],
+          classes: tuple[str, ...]) -> Task:
+    return Task(name, database.without(schema.hidden), schema.task_type, schema.entity_table,
+                schema.timedelta, **tables, classes=classes,
+                destination_table=schema.destination_table, eval_k=schema.eval_k,
+                autocomplete=schema.autocomplete)
+
+
+def _of_manifest(database: Database, task: LabelSchema) -> list[str]:
+    """What manifest and schema say against a task."""
+    if task.task_type not in TASK_TYPES:
+        return [f"task type {task.task_type} is not supported; choose a task whose type is one of "
+                f"{', '.join(TASK_TYPES)}"]
+    problems = []
+    for table in dict.fromkeys(task.entities.values()):
+        if table not in database.tables:
+            problems.append(f"entity table '{table}' is not in the database; "
+                            f"{near(table, database.tables)} Correct the task's manifest")
+    if problems or not task.entities:
+        return problems or ["the manifest names no entity_col; add it"]
     if task.time_col is None:
-        raise ValueError(f"{who}: the label table has no time column, so that what a label row "
-                         "may see is undefined; choose a temporal task")
-    if task.entity_table not in database.tables:
-        raise ValueError(f"{who}: entity table '{task.entity_table}' is not in the database "
-                         f"({', '.join(database.tables)}); correct the task's manifest")
-    entities = database.num_rows(task.entity_table)
-    tables = {split: _label_table(task, split, entities, who) for split in get_args(Split)}
-    return Task(name, database, task.task_type.value, task.entity_table,
-                int(task.timedelta / pd.Timedelta(microseconds=1)), **tables)
+        whose = f"table {task.entity_table}" if task.autocomplete else "the label table"
+        problems.append(f"{whose} has no time column, so that what a label row may see is "
+                        "undefined; choose a temporal task")
+    if not (task.target_col or task.destination_col):
+        problems.append("the manifest names no target_col; add it")
+    span = database.test_timestamp - database.val_timestamp
+    if not task.autocomplete and task.timedelta > span:
+        problems.append("timedelta is longer than from val_timestamp to test_timestamp, so that "
+                        "validation labels were not yet known when the test begins; shorten it, "
+                        "or move the timestamps")
+    target = (task.entity_table, task.destination_col or task.target_col)
+    for table, column in task.hidden:
+        if table not in database.tables:
+            problems.append(f"hidden column {table}.{column}: no such table; "
+                            f"{near(table, database.tables)}")
+            continue
+        schema, there = database.tables[table], database.columns(table)
+        own = task.autocomplete and (table, column) == target
+        if column not in there:
+            problems.append(f"hidden column {table}.{column} does not exist, and if another was "
+                            f"meant the label leaks; {near(column, there)}")
+        elif not own and column in (*schema.key_cols, schema.time_col):
+            role = ("time column" if column == schema.time_col else
+                    "primary key" if column == schema.pkey_col else "foreign key")
+            problems.append(f"remove_columns names {table}.{column}, a {role}, without which the "
+                            "database is another; make a copy of the database without it, or "
+                            "remove the pair")
+    return problems
 
 
-def _label_table(task: object, split: Split, entities: int, who: str) -> LabelTable:
-    frame = pl.from_pandas(task.get_table(split, mask_input_cols=False).df)
-    if frame.is_empty():
-        raise ValueError(f"{who}: the {split} label table is empty; remove the task or widen its "
-                         "time span")
-    for column in (task.entity_col, task.time_col, task.target_col):
-        values = frame[column]
-        missing = values.null_count()
-        if values.dtype.is_float():
-            missing += int(values.is_nan().sum())
-        if missing:
-            raise ValueError(f"{who}: {missing} of {len(frame)} {split} label rows have no "
-                             f"{column}; remove these rows from {split}.parquet")
-    rows = frame[task.entity_col].cast(pl.Int64).to_numpy()
-    if (outside := (rows < 0) | (rows >= entities)).any():
-        raise ValueError(f"{who}: {split} label row {int(outside.argmax())} names "
-                         f"{task.entity_table} {rows[outside][0]}, but the table has rows 0 to "
-                         f"{entities - 1}; rebuild the labels from this database "
-                         "(`load_task(name, regenerate=True)`) or drop the row")
-    times = frame[task.time_col].cast(pl.Datetime("us")).to_physical().to_numpy()
-    target = frame[task.target_col].cast(pl.Float64).to_numpy()
-    if task.task_type.value == "binary_classification" and not np.isin(target, (0.0, 1.0)).all():
-        found = sorted(set(target.tolist()))[:5]
-        raise ValueError(f"{who}: a binary target must be 0 or 1, found {found} in {split}; "
-                         "correct the label table or its task_type")
-    return LabelTable(rows, times.astype(np.int64), target)
+def _files(splits: list[Split]) -> str:
+    return " and ".join(f"{split}.parquet" for split in splits)

@@ -64,7 +64,7 @@ def test_labels_on_the_wrong_side_of_a_split_and_misspelt_hidden_columns_are_war
     messages = {w.file: f"{w.message}; {w.next_move}" for w in report.warnings}
     assert "after val_timestamp" in messages["tasks/player-active/train.parquet"]
     assert "before test_timestamp" in messages["tasks/player-active/test.parquet"]
-    assert "regenerates" in messages["tasks/player-teams/val.parquet"]
+    assert "made from the database" in messages["tasks/player-teams/val.parquet"]
     assert "did you mean score?" in messages["tasks/player-active/manifest.yaml"]
 
 

@@ -1,0 +1,189 @@
+"""Makes the label tables that a task does not ship, as RelBench would.
+
+An autocomplete task's labels are cells of its entity table. A forecast task's labels follow from
+the SQL of its manifest, run by RelBench's own split logic; but in a DuckDB that reaches no file
+and no network and runs on one thread, so that opening a folder can neither read nor write
+elsewhere, and equal folders give equal labels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rowgraph.databases.columns import key_values, microseconds_of
+from rowgraph.databases.database import TIMELESS, Database
+from rowgraph.databases.label_schema import LabelSchema
+from rowgraph.databases.report import near, reason
+
+Split = str
+FRAMES = 3  # training windows that RelBench needs at least
+
+
+def make_labels(database: Database, task: LabelSchema,
+                splits: Iterable[Split]) -> dict[Split, pa.Table]:
+    """Label tables of a task, in RelBench's order.
+
+    Args:
+        database: whole; its rows are the truth.
+        task: its manifest.
+        splits: those that are wanted.
+
+    Raises:
+        ValueError: they cannot be made; the message says why, but not of which task.
+    """
+    splits = tuple(splits)
+    if task.kind == "external":
+        raise ValueError("external labels cannot be made from the database; fetch "
+                         + ", ".join(f"{split}.parquet" for split in splits))
+    for split in splits:
+        if refusal := why_not(database, task, split):
+            raise ValueError(refusal)
+    if task.autocomplete:
+        return _cells(database, task, splits)
+    return _forecasts(database, task, splits)
+
+
+def why_not(database: Database, task: LabelSchema, split: Split) -> str | None:
+    """Why the labels of a split cannot be made, as far as manifest and times decide it."""
+    if task.kind != "forecast":
+        return None
+    span = database.test_timestamp - database.val_timestamp
+    if task.timedelta > span:
+        return (f"timedelta ({_days(task.timedelta)}) is longer than from val_timestamp to "
+                f"test_timestamp ({_days(span)}), so that validation would overlap with test; "
+                "shorten it, or move the timestamps")
+    times = np.concatenate([database.times(t) for t, s in database.tables.items() if s.time_col]
+                           or [np.empty(0, np.int64)])
+    times = times[(times != TIMELESS) & (times != np.iinfo(np.int64).max)]
+    if split != "test":
+        times = times[times <= database.test_timestamp]
+    if not len(times):
+        return f"no row has a time from which {split} labels could be made; name a time_col"
+    if split == "train":
+        frames = (database.val_timestamp - int(times.min())) // task.timedelta
+        if frames < FRAMES:
+            return (f"only {max(frames, 0)} windows of {_days(task.timedelta)} lie before "
+                    f"val_timestamp, training needs {FRAMES}; shorten timedelta, or move "
+                    "val_timestamp")
+        return None
+    name = f"{split}_timestamp"
+    cut = database.val_timestamp if split == "val" else database.test_timestamp
+    if cut + task.timedelta > times.max():
+        upto = " up to test_timestamp" if split == "val" else ""
+        return (f"{name} + timedelta is {_date(cut + task.timedelta)}, later than the newest row"
+                f"{upto} ({_date(int(times.max()))}), so that {split} labels would miss events; "
+                f"shorten timedelta, or move {name}")
+    return None
+
+
+def why_no_query(database: Database, task: LabelSchema) -> str | None:
+    """What is wrong with the SQL of a forecast task, from names and types alone."""
+    tables = {t: pq.read_schema(database.path(t)).empty_table() for t in database.tables}
+    try:
+        with _connection(tables, pa.table({"timestamp": pa.array([], pa.timestamp("us"))})) as con:
+            found = con.sql(_query(task)).columns
+    except (duckdb.Error, TypeError, AttributeError) as error:
+        return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
+    for column in filter(None, (*task.entities, task.target_col, task.time_col)):
+        if column not in found:
+            return f"its SQL yields no column {column}; {near(column, found)}"
+    return None
+
+
+def _cells(database: Database, task: LabelSchema,
+           splits: tuple[Split, ...]) -> dict[Split, pa.Table]:
+    """Cells of the entity table: train up to val_timestamp, val up to test_timestamp, test after.
+
+    A cell without a value is no label, a row without a time belongs to no split.
+    """
+    target = task.target_col or task.destination_col
+    cells = _read(database, task.entity_table, [task.time_col, target])
+    column = cells.column(1).combine_chunks()
+    times, missing = microseconds_of(cells.column(0).combine_chunks())
+    if task.destination_col:
+        keys, none = key_values(column)
+        column = pa.array(keys.astype(np.int64), pa.int64(), mask=none)
+    known = ~missing & column.is_valid().to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(column.type):
+        known &= ~column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    val, test = database.val_timestamp, database.test_timestamp
+    sides = {"train": times <= val, "val": (times > val) & (times <= test), "test": times > test}
+    tables = {}
+    for split in splits:
+        rows = np.flatnonzero(known & sides[split])
+        rows = rows[np.argsort(times[rows], kind="stable")]
+        tables[split] = pa.table({
+            task.time_col: cells.column(0).take(pa.array(rows)), task.entity_col: pa.array(rows),
+            target: column.take(pa.array(rows))})
+    return tables
+
+
+def _read(database: Database, table: str, columns: list[str]) -> pa.Table:
+    with pq.ParquetFile(database.path(table)) as file:
+        return file.read(columns=columns).select(columns)
+
+
+def _forecasts(database: Database, task: LabelSchema,
+               splits: tuple[Split, ...]) -> dict[Split, pa.Table]:
+    import relbench
+    from relbench.load import build_task
+
+    manifest = task.manifest
+    if task.task_type != "recommendation":
+        # No label depends on it, and of a regression RelBench would make the training labels twice.
+        manifest = dataclasses.replace(manifest, task_type="binary_classification")
+    try:
+        asked = build_task(relbench.load_dataset(database.folder), manifest)
+        asked.make_table = lambda db, timestamps: _asked(asked, task, db, timestamps)
+        whole = asked.get_db(upto_test_timestamp=False)
+        frames = {split: asked.get_table(split, mask_input_cols=False, db=whole).df
+                  for split in splits}
+        return {split: pa.Table.from_pandas(frame, preserve_index=False)
+                for split, frame in frames.items()}
+    except Exception as error:  # of RelBench, DuckDB, pandas or Arrow, each of which has its own
+        raise ValueError(f"RelBench cannot make its labels ({type(error).__name__}: "
+                         f"{reason(error)}); correct the manifest, or ship the label tables"
+                         ) from error
+
+
+def _asked(asked: Any, task: LabelSchema, db: Any, timestamps: Any) -> Any:
+    import pandas as pd
+    from relbench.base import Table
+
+    tables = {name: table.df for name, table in db.table_dict.items()}
+    with _connection(tables, pd.DataFrame({"timestamp": timestamps})) as con:
+        frame = con.sql(_query(task)).df()
+    return Table(frame, dict(task.entities), None, task.time_col)
+
+
+def _connection(tables: dict[str, Any], timestamps: Any) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(":memory:", config={"threads": 1, "enable_external_access": "false",
+                                             "python_enable_replacements": "false"})
+    con.register("timestamps", timestamps)
+    for name, table in tables.items():
+        con.register(name, table)
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def _query(task: LabelSchema) -> str:
+    import pandas as pd
+
+    length = str(pd.Timedelta(task.manifest.timedelta))
+    return task.manifest.sql.replace("{timedelta}", length)
+
+
+def _days(microseconds: int) -> str:
+    return f"{microseconds / 86_400_000_000:.15g} days"
+
+
+def _date(time: int) -> str:
+    return str(np.datetime64(time, "us").astype("datetime64[s]")).removesuffix("T00:00:00")
