@@ -1,176 +1,182 @@
-"""Metrics, their intervals, and the rows that every results table is made of.
+"""Every metric of every variant, and how far it may move: the rows of `metrics.parquet`.
 
-Shapes: N test rows, B bootstrap resamples, G groups of equal predictions.
+Shapes: N test rows, B bootstrap resamples, R runs of a variant.
 
-A point estimate is scikit-learn's. An interval re-evaluates the metric on B resamples of the test
-rows, vectorised: a resample is a vector of weights (how often each row was drawn), and every
-metric here is a function of weights. All variants, regimes and seeds of a task share the same
-resamples.
+A point is the mean over trainings of scikit-learn's or RelBench's metric; its resamples draw dates
+and trainings (`rowgraph.evaluation.resamples`), the same ones for all variants of a task.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from rowgraph.resampling import resample_weights
+from rowgraph.evaluation.intervals import degrees_of_freedom, percentile_interval
+from rowgraph.evaluation.resamples import DAY, Resamples, say_runs, shares, trainings
+from rowgraph.evaluation.weighted import weighted
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import Task
-from rowgraph.tasks.metrics import THRESHOLD, measure, spread
+from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import Predictions, Run, in_order, prediction_rows
 
-CHUNK = 1 << 22  # weights held at once
+METRICS = {"database": pl.String, "task": pl.String, "task_type": pl.String, "regime": pl.String,
+           "variant": pl.String, "metric": pl.String, "n_test": pl.Int64, "dates": pl.Int64,
+           "seeds": pl.Int64, "mean": pl.Float64, "std": pl.Float64, "ci_low": pl.Float64,
+           "ci_high": pl.Float64, "interval": pl.String, "higher_is_better": pl.Boolean,
+           "source": pl.String}
+MEASURED = "measured"
+LEVEL = 0.95
+SAID_FROM = 0.01  # a share of resamples without the metric from which it is mentioned
 
-# (regime, variant, seed) -> {"val": float64 [n_val], "test": float64 [n_test]}
-Predictions = Mapping[tuple[str, str, int], Mapping[str, np.ndarray]]
+Key = tuple[str, str, str]  # regime, variant, metric
 
 
-def weighted(metric: str, target: np.ndarray, prediction: np.ndarray, weights_BN: np.ndarray,
-             train_target: np.ndarray) -> np.ndarray:
-    """A metric on every resample at once.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One metric of one variant in one regime.
 
     Args:
-        weights_BN: from `resample_weights`.
-        metric, target, prediction, train_target: as in `measure`.
-
-    Returns:
-        float64 [B]; NaN where the metric is undefined in a resample.
+        runs: its runs, R of them.
+        values: the metric of each run; None where it does not exist.
+        draws_BR: float64, the same on every resample; NaN where it is undefined.
+        weights_BR: float64, how much each run counts in each resample.
     """
-    if metric in ("mae", "nmae"):
-        error = weights_BN @ np.abs(target - prediction) / weights_BN.sum(1)
-        return error if metric == "mae" else error / spread(train_target)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if metric == "r2":
-            mean = weights_BN @ target / weights_BN.sum(1)
-            total = weights_BN @ target**2 - weights_BN.sum(1) * mean**2
-            total[total <= 1e-12 * (weights_BN @ target**2)] = np.nan
-            return 1 - weights_BN @ (target - prediction) ** 2 / total
-        return _BINARY[metric](*_by_score(target, prediction, weights_BN))
+
+    runs: tuple[Run, ...]
+    values: tuple[float | None, ...]
+    draws_BR: np.ndarray
+    weights_BR: np.ndarray
+
+    @property
+    def exists(self) -> bool:
+        """Whether every run has a value."""
+        return all(value is not None for value in self.values)
+
+    @cached_property
+    def by_training(self) -> np.ndarray:
+        """float64: the mean of each training (`trainings`)."""
+        unit_R = trainings(self.runs)[1]
+        return np.bincount(unit_R, weights=np.array(self.values)) / np.bincount(unit_R)
+
+    @cached_property
+    def mean(self) -> float:
+        """Over trainings."""
+        return float(shares(trainings(self.runs)[1]) @ np.array(self.values))
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """float64 [B]: the mean on every resample; NaN where a drawn run has none."""
+        drawn = self.weights_BR > 0
+        return (np.where(drawn, self.draws_BR, 0.0) * self.weights_BR).sum(1)
 
 
-def _by_score(target: np.ndarray, prediction: np.ndarray,
-              weights_BN: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positive and negative weight [B, G] of each distinct score, highest first, and whether it
-    counts as positive [G]."""
-    scores, group = np.unique(-prediction, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(len(scores)))
-    sorted_weights = weights_BN[:, order]
-    positive = np.add.reduceat(sorted_weights * target[order], starts, axis=1)
-    return positive, np.add.reduceat(sorted_weights, starts, axis=1) - positive, (
-        -scores >= THRESHOLD)
-
-
-def _roc_auc(positive: np.ndarray, negative: np.ndarray, _: np.ndarray) -> np.ndarray:
-    total = negative.sum(1, keepdims=True)
-    below = total - np.cumsum(negative, axis=1) + negative / 2
-    return (positive * below).sum(1) / (positive.sum(1) * total[:, 0])
-
-
-def _average_precision(positive: np.ndarray, negative: np.ndarray, _: np.ndarray) -> np.ndarray:
-    hits = np.cumsum(positive, axis=1)
-    drawn = hits + np.cumsum(negative, axis=1)
-    precision = np.where(drawn > 0, hits / np.where(drawn > 0, drawn, 1), 0)
-    return (positive * precision).sum(1) / positive.sum(1)
-
-
-def _precision(positive: np.ndarray, negative: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    hits = positive[:, chosen].sum(1)
-    return hits / (hits + negative[:, chosen].sum(1))
-
-
-def _accuracy(positive: np.ndarray, negative: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    right = positive[:, chosen].sum(1) + negative[:, ~chosen].sum(1)
-    return right / (positive.sum(1) + negative.sum(1))
-
-
-def _f1(positive: np.ndarray, negative: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    hits = positive[:, chosen].sum(1)
-    return 2 * hits / (hits + negative[:, chosen].sum(1) + positive.sum(1))
-
-
-_BINARY: dict[str, Callable[..., np.ndarray]] = {
-    "roc_auc": _roc_auc, "average_precision": _average_precision, "precision": _precision,
-    "accuracy": _accuracy, "f1": _f1}
-
-
-def score_rows(task: Task, predictions: Predictions, bootstrap: int) -> pl.DataFrame:
-    """Results rows: every metric of every regime and variant on the test split.
+def score_task(task: Task, predictions: Predictions, resamples: Resamples) -> dict[Key, Scored]:
+    """Every metric of every variant on the test rows.
 
     Args:
         task: its test labels are the judge.
-        predictions: by (regime, variant, seed); only `["test"]` is read.
-        bootstrap: resamples for the interval.
-
-    Returns:
-        One row per regime, variant and metric: `mean` and `std` (ddof=1; null for one seed) over
-        the seeds, `ci_low` and `ci_high` the 95 % interval of the seed mean over resampled test
-        rows. Resamples in which a metric is undefined are left out. A precision that does not
-        exist (no positive predicted, for any seed) is null, and so is its interval.
+        predictions: only `["test"]` is read.
+        resamples: of its test rows.
 
     Raises:
-        ValueError: see `measure`.
+        ValueError: see `rowgraph.tasks.metrics.measure`.
     """
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in in_order(predictions):
+        groups.setdefault((run.regime, run.variant), []).append(run)
     target, train = task.test.target, task.train.target
-    count = len(target)
-    parts = (task.database.name, task.name)
-    groups: dict[tuple[str, str], list[np.ndarray]] = {}
-    for (regime, name, _), splits in sorted(predictions.items()):
-        groups.setdefault((regime, name), []).append(np.asarray(splits["test"]))
-    values = {(*key, m): [measure(m, target, p, train) for p in group]
-              for key, group in groups.items() for m in task.metrics}
-    draws: dict[tuple[str, str, str], list[np.ndarray]] = {key: [] for key in values}
-    step = max(1, CHUNK // count)
-    for start in range(0, bootstrap, step):
-        weights = resample_weights(count, min(step, bootstrap - start), *parts, start)
-        for key, group in groups.items():
-            for m in task.metrics:
-                draws[*key, m].append(
-                    np.mean([weighted(m, target, p, weights, train) for p in group], axis=0))
-    return pl.DataFrame(
-        [_row(task, key, values[key], np.concatenate(draws[key])) for key in values],
-        schema={"database": pl.String, "task": pl.String, "regime": pl.String,
-                "variant": pl.String, "metric": pl.String, "n_test": pl.Int64, "seeds": pl.Int64,
-                "mean": pl.Float64, "std": pl.Float64, "ci_low": pl.Float64,
-                "ci_high": pl.Float64, "higher_is_better": pl.Boolean, "source": pl.String})
+    found = {}
+    for key, runs in groups.items():
+        weights_BR = resamples.of_runs(runs)
+        answers = [np.asarray(predictions[run]["test"]) for run in runs]
+        for metric in task.metrics:
+            values = tuple(measure(metric, target, p, train) for p in answers)
+            draws = [weighted(metric, target, p, resamples.cluster_N, resamples.counts_BK, train)
+                     for p in answers]
+            found[*key, metric] = Scored(tuple(runs), values, np.stack(draws, 1), weights_BR)
+    return found
 
 
-def _row(task: Task, key: tuple[str, str, str], values: list[float | None],
-         draws: np.ndarray) -> dict[str, object]:
-    exists = all(v is not None for v in values)
-    draws = draws[~np.isnan(draws)]
-    low, high = np.percentile(draws, [2.5, 97.5]) if exists and len(draws) else (None, None)
-    return {
-        "database": task.database.name, "task": task.name, "regime": key[0], "variant": key[1],
-        "metric": key[2], "n_test": len(task.test), "seeds": len(values),
-        "mean": math.fsum(values) / len(values) if exists else None,
-        "std": float(np.std(values, ddof=1)) if exists and len(values) > 1 else None,
-        "ci_low": low, "ci_high": high, "higher_is_better": HIGHER_IS_BETTER[key[2]],
-        "source": "measured",
-    }
+def metric_rows(task: Task, scored: Mapping[Key, Scored], resamples: Resamples) -> pl.DataFrame:
+    """The rows of `metrics.parquet` for what was measured, `METRICS`.
+
+    `mean` and `std` (ddof=1; null for one run) are over runs; `ci_low` and `ci_high` the 95 %
+    interval of the mean; `interval` says what it holds. Resamples in which a metric is undefined
+    are left out, and their share is said. A precision that does not exist for some run (no
+    positive predicted) is null, and so is its interval.
+    """
+    dates = len(np.unique(task.test.times // DAY))
+    rows = []
+    for (regime, variant, metric), one in scored.items():
+        low, high, words = _interval(one, resamples)
+        rows.append({
+            "database": task.database.name, "task": task.name, "task_type": task.task_type,
+            "regime": regime, "variant": variant, "metric": metric, "n_test": len(task.test),
+            "dates": dates, "seeds": len({run.seed for run in one.runs}),
+            "mean": one.mean if one.exists else None,
+            "std": float(np.std(one.values, ddof=1)) if one.exists and len(one.runs) > 1 else None,
+            "ci_low": low, "ci_high": high, "interval": words,
+            "higher_is_better": HIGHER_IS_BETTER[metric], "source": MEASURED})
+    return pl.DataFrame(rows, schema=METRICS, orient="row")
+
+
+def unavailable_rows(task: Task, unavailable: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `metrics.parquet` without figures, whose `source` says why there are none.
+
+    Args:
+        unavailable: variant, regime, reason.
+    """
+    rows = [{"database": task.database.name, "task": task.name, "task_type": task.task_type,
+             "regime": row["regime"], "variant": row["variant"], "metric": metric,
+             "n_test": len(task.test), "dates": len(np.unique(task.test.times // DAY)), "seeds": 0,
+             "higher_is_better": HIGHER_IS_BETTER[metric], "source": row["reason"]}
+            for row in unavailable.iter_rows(named=True) for metric in task.metrics]
+    return pl.DataFrame(rows, schema=METRICS, orient="row")
+
+
+def _interval(one: Scored, resamples: Resamples) -> tuple[float | None, float | None, str]:
+    words = f"{resamples.words}, {say_runs(one.runs)}"
+    if not one.exists:
+        return None, None, words
+    there = ~np.isnan(one.draws)
+    if (missing := 1 - there.mean()) >= SAID_FROM:
+        words += f"; undefined in {missing:.0%} of resamples"
+    draws = one.draws[there]
+    if len(draws) < 2 or resamples.clusters < 2:
+        return None, None, words
+    parts = [(0.0, resamples.clusters - 1.0), training_part(one.by_training)]
+    df = degrees_of_freedom(float(draws.var(ddof=1)), parts)
+    return *percentile_interval(draws, LEVEL, df), words
+
+
+def training_part(by_training: np.ndarray) -> tuple[float, float]:
+    """The variance of a mean over trainings, and its degrees of freedom; (0, 0) for one."""
+    count = len(by_training)
+    return (float(by_training.var(ddof=1)) / count, count - 1.0) if count > 1 else (0.0, 0.0)
+
+
+# What follows serves callers that still score by themselves; they move to `evaluate_task`.
+
+def score_rows(task: Task, predictions: Mapping[tuple, Mapping[str, np.ndarray]],
+               bootstrap: int) -> pl.DataFrame:
+    """`metric_rows` of predictions alone."""
+    resamples = Resamples.of(task, bootstrap, fewest_dates=5)
+    runs = {Run(*key): splits for key, splits in predictions.items()}
+    return metric_rows(task, score_task(task, runs, resamples), resamples)
 
 
 def primary_results(task: Task, rows: pl.DataFrame) -> dict[str, dict[str, float]]:
     """The primary metric's mean by regime and variant, from results rows."""
     results: dict[str, dict[str, float]] = {}
-    for row in rows.filter(pl.col("metric") == task.metrics[0]).iter_rows(named=True):
+    for row in rows.filter(pl.col("metric") == task.primary).iter_rows(named=True):
         results.setdefault(row["regime"], {})[row["variant"]] = row["mean"]
     return results
 
 
-def prediction_rows(task: Task, predictions: Predictions) -> pl.DataFrame:
-    """Every prediction beside its label row: regime, variant, seed, split, row, time, target,
-    prediction, in label order."""
-    frames = []
-    for (regime, name, seed), splits in sorted(predictions.items()):
-        for split, prediction in splits.items():
-            labels = task.labels(split)
-            frames.append(pl.DataFrame({
-                "row": labels.rows, "time": labels.times, "target": labels.target,
-                "prediction": np.asarray(prediction, dtype=np.float64)
-            }).select(pl.lit(regime).alias("regime"), pl.lit(name).alias("variant"),
-                      pl.lit(seed, pl.Int64).alias("seed"), pl.lit(split).alias("split"), "row",
-                      pl.col("time").cast(pl.Datetime("us")), "target", "prediction"))
-    return pl.concat(frames)
+__all__ = ["LEVEL", "MEASURED", "METRICS", "Key", "Predictions", "Scored", "metric_rows",
+           "prediction_rows", "primary_results", "score_rows", "score_task", "training_part",
+           "unavailable_rows"]

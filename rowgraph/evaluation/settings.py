@@ -7,6 +7,18 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from rowgraph.adaptation.settings import DownstreamMetricsSettings, Variant
+from rowgraph.settings import Section
+
+
+class EvaluationSettings(Section):
+    """How figures get their intervals: docs/decisions/statistics.md."""
+
+    bootstrap: int = Field(1000, gt=1)
+    fewest_dates: int = Field(5, gt=1)  # with fewer test dates entities are resampled instead
+    reference: str | None = "bart_gnn_finetuned"  # whom models are compared with; else the best
+    pairs: tuple[tuple[str, str], ...] = ()  # variants to compare besides
+    baselines: tuple[str, ...] | None = None  # variants; null = those of baselines and peers
+    bins: int = Field(10, gt=1)  # of a reliability curve, equally full
 
 
 class TransferMetricsSettings(DownstreamMetricsSettings):
