@@ -8,6 +8,9 @@ Text becomes hashed character n-grams, where RelBench uses GloVe, which is data 
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,8 +82,9 @@ class RowReader:
             past = past_rows(self.database, table, cut)
             kinds = {name: kind for name, values in columns.items()
                      if (kind := kind_of(values[past])) is not None}
-            found: Statistics = {name: compute_col_stats(columns[name][past], kind)
-                                 for name, kind in kinds.items()}
+            with _quiet():
+                found: Statistics = {name: compute_col_stats(columns[name][past], kind)
+                                     for name, kind in kinds.items()}
             for name in [n for n in kinds if found[n].get(StatType.STD) == 0.0]:
                 del kinds[name], found[name]  # a constant, and no unit to measure change in
             frames[table], statistics[table] = (
@@ -94,7 +98,8 @@ class RowReader:
                  for name, kind in kinds.items() if kind == stype.text_embedded}
         dataset = Dataset(pd.DataFrame({n: columns[n] for n in kinds}), kinds,
                           col_to_text_embedder_cfg=texts or None)
-        dataset.materialize(col_stats=statistics)
+        with _quiet():
+            dataset.materialize(col_stats=statistics)
         return dataset.tensor_frame, dataset.col_stats
 
     def _text_vectors(self, table: str, column: str, texts: list[str]) -> Tensor:
@@ -134,6 +139,14 @@ def _series(column: pl.Series) -> pd.Series:
         return pd.Series(column.to_numpy())
     return pd.Series(column.cast(pl.Float64).fill_null(np.nan).to_numpy()
                      if dtype.is_float() or column.null_count() else column.to_numpy())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's warning about the parts of dates, which pandas lends for reading."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        yield
 
 
 def _nothing(rows: int) -> tuple[TensorFrame, Statistics]:

@@ -9,8 +9,8 @@ from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.tasks.label_tables import LabelTable, Task
 
 SMALL = PeerMetricsSettings(
-    peers=("rdl",), seeds=(0,), folds=2, epochs=2, batch=256, learning_rate=1e-2, channels=8,
-    fan_out=(3, 2), text_dim=8, train_rows=400, kumo_context=40, kumo_fan_out=(2, 1))
+    peers=("rdl",), seeds=(0,), folds=1, epochs=2, batch=256, learning_rate=1e-2, channels=8,
+    fan_out=(3, 2), text_dim=8, train_rows=200, kumo_context=40, kumo_fan_out=(2, 1))
 
 
 @pytest.fixture(scope="session")

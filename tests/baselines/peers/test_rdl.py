@@ -106,7 +106,7 @@ def sampled(world, lab):
     rows = RowReader(world.database, 8).frames(lab.VAL)
     torch.manual_seed(0)
     model = RDLModel(rows, world.graph, 8, 2, 1).eval()
-    seeds, times = np.array([0, 1, 1, 7]), lab.SEED_DATES[[3, 22, 24, 24]]
+    seeds, times = np.array([0, 1, 1, 7, 8, 9]), lab.SEED_DATES[[3, 22, 24, 24, 24, 24]]
     batch = TemporalNeighborSampler(world.graph, (3, 2)).sample("drivers", seeds, times, 0)
     unseen = np.asarray(world.graph.times["drivers"])[seeds] >= times
     return model, RDLInputs.of(batch, rows, world.graph, times, unseen)
@@ -117,7 +117,7 @@ def test_the_model_is_relbenchs_own_at_the_seeds(sampled):
     x = {model.names[t]: v for t, v in model.gnn_inputs(inputs).items()}
     edges = {model.edges[e]: v for e, v in inputs.batch.edge_index.items()}
     assert isinstance(model.gnn.convs[0], HeteroConv)
-    expected = model.head(model.gnn(x, edges)[model.names["drivers"]][:4])
+    expected = model.head(model.gnn(x, edges)[model.names["drivers"]][:6])
     torch.testing.assert_close(model(inputs), expected)
 
 
@@ -136,8 +136,8 @@ def test_a_row_of_several_trees_is_encoded_as_if_it_were_many(sampled):
 def test_an_entity_row_that_is_not_older_than_its_seed_says_nothing(sampled):
     model, inputs = sampled
     own = model.gnn_inputs(inputs)["drivers"]
-    assert inputs.unseen.tolist() == [True, True, True, False]
-    assert own[:4].abs().sum(1).gt(0).tolist() == [False, False, False, True]
+    assert inputs.unseen.tolist() == [True, True, True, False, False, False]
+    assert torch.equal(own[:6].abs().sum(1) == 0, inputs.unseen)
 
 
 def test_equal_settings_give_equal_bytes_and_an_interrupted_run_goes_on_to_them(world, small,
@@ -158,6 +158,18 @@ def test_equal_settings_give_equal_bytes_and_an_interrupted_run_goes_on_to_them(
     assert all(np.array_equal(first[r][s], again[r][s]) for r in first for s in first[r])
 
 
+def test_the_number_of_epochs_is_chosen_over_folds_and_seeds_together(world, small, tmp_path):
+    settings = small.model_copy(update={"folds": 2, "seeds": (0, 1)})
+    answers = rdl.run_rdl(world.task, world.graph, settings, tmp_path, device="cpu",
+                          log=lambda *_: None)
+    assert len(answers.scores) == 2 * 2 * 2 * 2  # folds, seeds, epochs, regimes
+    for regime, chosen in answers.chosen.items():
+        means = [np.mean([s.value for s in answers.scores if (s.regime, s.step) == (regime, e)])
+                 for e in (1, 2)]
+        assert chosen.step == 1 + int(np.argmax(means))
+        assert answers.facts["epochs"][regime] == chosen.step
+
+
 def test_other_seeds_give_other_answers(world, small, tmp_path):
     found = rdl.run_rdl(world.task, world.graph, small.model_copy(update={"seeds": (0, 1)}),
                         tmp_path, device="cpu", log=lambda *_: None).predictions
@@ -165,11 +177,22 @@ def test_other_seeds_give_other_answers(world, small, tmp_path):
                               found[Run("rolling", "rdl", 1)]["test"])
 
 
-def test_it_learns_what_neighbours_say(world, small, predict):
-    settings = small.model_copy(update={"epochs": 5, "batch": 64, "folds": 1, "train_rows": None})
-    found = predict(world, world.task, settings)
-    test = world.task.test
-    assert measure("roc_auc", test.target, found["rolling", "test"], test.target) > 0.8
+def test_it_learns_what_older_rows_say(world, small, predict):
+    results = world.database.read("results", ["driverId", "failed"])
+    driver, failed = results["driverId"].to_numpy(), results["failed"].to_numpy()
+    times = world.database.times("results")
+
+    def often(labels):
+        return dataclasses.replace(labels, target=np.array([
+            failed[(driver == row) & (times < time)].sum() > 6
+            for row, time in zip(labels.rows, labels.times, strict=True)], dtype=np.float64))
+
+    task = dataclasses.replace(world.task, **{s: often(world.task.labels(s))
+                                              for s in ("train", "val", "test")})
+    settings = small.model_copy(update={"epochs": 4, "batch": 64, "train_rows": None,
+                                        "fan_out": (-1,), "regimes": ("rolling",)})
+    found = predict(world, task, settings)
+    assert measure("roc_auc", task.test.target, found["rolling", "test"], task.test.target) > 0.9
 
 
 def test_every_kind_of_task_is_answered_in_its_own_form(world, regression_world, multiclass,
