@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from rowgraph.artifacts import file_digest
 from rowgraph.databases.embedded import EMBEDDED, embedded_fingerprint
-from rowgraph.databases.report import reason
+from rowgraph.databases.report import DatabaseError, reason
 from rowgraph.randomness import digest
+from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 MANIFEST = "manifest.yaml"
 NEXT_MOVE = ("set ROWGRAPH_DATABASES to a folder that holds {name}/manifest.yaml, choose an "
@@ -100,30 +99,59 @@ def fingerprint_folder(folder: Path, known: MutableMapping[str, str] | None = No
     """
     folder = Path(folder)
     paths = [folder / MANIFEST, *folder.glob("db/*.parquet"), *folder.glob("tasks/**/*")]
+    return digest("database folder", _digests(folder, paths, known))
+
+
+def extra_tasks_of(profile_folder: Path, database: str) -> tuple[Path | None, str | None]:
+    """The tasks that a profile brings along for a database: `tasks/<database>/<task>/` beside it.
+
+    Args:
+        profile_folder: holds the profile's file.
+        database: its name.
+
+    Returns:
+        Their folder and a digest of names and bytes; None and None where there is no such task,
+        so that the recipe of a database without them is as if there could be none.
+
+    Raises:
+        DatabaseError: a file cannot be read.
+    """
+    folder = Path(profile_folder) / "tasks" / database
+    if not any(folder.glob(f"*/{MANIFEST}")):
+        return None, None
+    return folder, digest("extra tasks", _digests(folder, folder.glob("*/**/*"), None))
+
+
+def _digests(folder: Path, paths: Iterable[Path],
+             known: MutableMapping[str, str] | None) -> dict[str, str]:
     files = {}
     for path in paths:
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
             files[name.as_posix()] = _file_digest(path, known)
-    return digest("database folder", files)
+    return files
 
 
 def _file_digest(path: Path, known: MutableMapping[str, str] | None) -> str:
-    if known is None:
-        return file_digest(path)
-    facts = path.stat()
-    key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-    if key not in known:
-        known[key] = file_digest(path)
-    return known[key]
+    try:
+        if known is None:
+            return file_digest(path)
+        facts = path.stat()
+        key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
+        if key not in known:
+            known[key] = file_digest(path)
+        return known[key]
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be read ({error.strerror}); mend its permissions or "
+                            "fetch it again") from error
 
 
 def _resolve_locally(name: str, folders: Path | None, entities: int | None,
                      failures: list[str]) -> Origin | None:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) or ".." in name:
-        raise DatabaseNotFound(f"{name!r} cannot be the name of a database: expected letters, "
-                               "digits, '-', '_' and single '.', no path; put the folder into "
-                               "ROWGRAPH_DATABASES and use its name")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name) or ".." in name:
+        raise DatabaseNotFound(f"{name[:50]!r} cannot be the name of a database: expected at most "
+                               "100 letters, digits, '-', '_' and single '.', no path; put the "
+                               "folder into ROWGRAPH_DATABASES and use its name")
     if entities is None and (folder := _in_folders(name, folders, failures)) is not None:
         return Origin("folder", name, folder, fingerprint_folder(folder), f"folder {folder}")
     if name not in EMBEDDED:
@@ -179,9 +207,12 @@ def _downloaded(name: str) -> Path | None:
 
 
 def _complete(folder: Path) -> bool:
-    manifest = yaml.safe_load((folder / MANIFEST).read_text(encoding="utf-8"))
-    tables = manifest.get("tables") or {}
-    return all((folder / "db" / f"{table}.parquet").is_file() for table in tables)
+    try:
+        manifest = read_yaml(folder / MANIFEST)
+    except UnreadableYaml:
+        return False
+    tables = (isinstance(manifest, dict) and manifest.get("tables")) or {}
+    return bool(tables) and all((folder / "db" / f"{table}.parquet").is_file() for table in tables)
 
 
 def _download(name: str, failures: list[str]) -> Path | None:

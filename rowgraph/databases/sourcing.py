@@ -10,38 +10,52 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 
 from rowgraph.artifacts import Draft
 from rowgraph.databases.checking import check_database
+from rowgraph.databases.database import Database
 from rowgraph.databases.embedded import EMBEDDED, build_embedded
+from rowgraph.databases.label_schema import LabelSchema
+from rowgraph.databases.labelling import make_labels
+from rowgraph.databases.labels import SPLITS, all_tasks
 from rowgraph.databases.report import Problem, Report
 from rowgraph.databases.resolving import MANIFEST, DatabaseNotFound, Origin, find_here
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.databases.truncating import truncate
+from rowgraph.yaml_files import read_yaml
 
 
-def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft) -> dict[str, Any]:
+def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft,
+                 extra_tasks: Path | None = None) -> dict[str, Any]:
     """Write a RelBench 3 folder with at most `max_rows_per_table` rows per table into the draft.
+
+    Every task of the copy ships all of its label tables: those that were missing are made here,
+    once, from the whole database.
 
     Args:
         origin: what `resolve` found.
         settings: name, entities and row cap.
+        extra_tasks: holds further tasks of this database (`extra_tasks_of`); they become tasks of
+            the copy.
         draft: its `manifest.yaml`, `db`, `tasks` and `rows` are made anew, so that an interrupted
             attempt leaves nothing behind.
 
     Returns:
-        The summary: origin, sizes, time span (ISO), tasks, dropped edges and labels, warnings.
+        The summary: origin, sizes, time span (ISO), tasks, label tables that were made, dropped
+        edges and labels, warnings.
 
     Raises:
         DatabaseError: the source is broken; every problem is named.
     """
     source = origin.folder or _build(settings, draft)
-    report = check_database(source)
+    report = check_database(source, extra_tasks)
     report.raise_if_broken()
     warnings = list(report.warnings)
-    facts = truncate(source, draft.folder, settings.max_rows_per_table)
-    if facts["rows"] != facts["source_rows"]:
+    tasks, made = _with_labels(source, extra_tasks, draft, warnings)
+    facts = truncate(source, draft.folder, settings.max_rows_per_table, tasks=tasks)
+    if made or extra_tasks or facts["rows"] != facts["source_rows"]:
         report = check_database(draft.folder)
         report.raise_if_broken()
         warnings += [w for w in report.warnings if w not in warnings]
@@ -52,6 +66,7 @@ def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft) -> di
         "detail": origin.detail,
         **_sizes(report),
         "source_rows": sum(facts["source_rows"].values()),
+        "made_labels": made,
         "dropped_edges": facts["dropped_edges"],
         "dropped_labels": facts["dropped_labels"],
         "left_out_tasks": facts["left_out_tasks"],
@@ -59,16 +74,18 @@ def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft) -> di
     }
 
 
-def describe(name: str, *, folders: Path | None, entities: int | None = None) -> dict[str, Any]:
+def describe(name: str, *, folders: Path | None, entities: int | None = None,
+             extra_tasks: Path | None = None) -> dict[str, Any]:
     """What can be said of a database without building or downloading it.
 
     Args:
         name, folders, entities: as for `resolve`.
+        extra_tasks: as for `write_source`.
 
     Returns:
         `name`, `kind` (`folder`, `embedded`, `hub` or None where it does not resolve), `detail`,
         `here` (whether its data, or the package that builds it, are on this machine), and for a
-        RelBench 3 folder its sizes, time span, tasks, `problems` and `warnings` as text.
+        RelBench 3 folder its `folder`, sizes, time span, tasks, `problems` and `warnings` as text.
     """
     try:
         origin = find_here(name, folders=folders, entities=entities)
@@ -86,9 +103,38 @@ def describe(name: str, *, folders: Path | None, entities: int | None = None) ->
     facts = {"name": name, "kind": origin.kind, "detail": origin.detail, "here": True}
     if origin.folder is None:
         return facts | {"problems": [], "warnings": []}
-    report = check_database(origin.folder)
-    return facts | _sizes(report) | {"problems": [str(p) for p in report.problems],
+    report = check_database(origin.folder, extra_tasks)
+    return facts | _sizes(report) | {"folder": str(origin.folder),
+                                     "problems": [str(p) for p in report.problems],
                                      "warnings": [str(w) for w in report.warnings]}
+
+
+def _with_labels(source: Path, extra_tasks: Path | None, draft: Draft,
+                 warnings: list[Problem]) -> tuple[dict[str, Path], dict[str, int]]:
+    """The folder of each task by name, with every label table that it ships or that can be made.
+
+    Returns:
+        The folders, and the rows of each label table that was made, by `task/split`.
+    """
+    place, made = draft.state / "tasks", {}
+    shutil.rmtree(place, ignore_errors=True)
+    database, tasks = Database.open(source), all_tasks(source, extra_tasks)
+    for name, path in tasks.items():
+        missing = [split for split in SPLITS if not (path / f"{split}.parquet").exists()]
+        if not missing or not (path / MANIFEST).exists():
+            continue
+        try:
+            labels = make_labels(database, LabelSchema.read(path / MANIFEST, database.tables),
+                                 missing)
+        except ValueError as error:
+            warnings.append(Problem(f"tasks/{name}", None, None, f"{', '.join(missing)} labels "
+                                    f"could not be made: {error}", "the task cannot be used"))
+            continue
+        tasks[name] = Path(shutil.copytree(path, place / name))
+        for split, table in labels.items():
+            pq.write_table(table, place / name / f"{split}.parquet", compression="zstd")
+            made[f"{name}/{split}"] = len(table)
+    return tasks, made
 
 
 def _build(settings: DatabaseSettings, draft: Draft) -> Path:
@@ -110,7 +156,7 @@ def _sizes(report: Report) -> dict[str, Any]:
 
 def _rename(path: Path, found: str | None, name: str) -> Problem:
     """Give the copy the name by which the profile calls it: later stages key their rows by it."""
-    manifest = yaml.safe_load(path.read_text(encoding="utf-8")) | {"name": name}
+    manifest = read_yaml(path) | {"name": name}
     path.write_text(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True),
                     encoding="utf-8")
     return Problem(MANIFEST, None, None, f"the source is named {found}, the profile calls it "

@@ -51,6 +51,7 @@ def test_the_published_artifact_is_a_relbench_folder(store, world):
                               "splits": {"train": 2, "val": 1, "test": 2}},
             "player-teams": {"task_type": "recommendation",
                              "splits": {"train": 2, "val": 1, "test": 1}}},
+        "made_labels": {},
         "dropped_edges": {},
         "dropped_labels": {},
         "left_out_tasks": [],
@@ -79,7 +80,7 @@ def test_a_broken_source_is_refused_and_nothing_is_published(store, world):
 
 
 def test_an_interrupted_attempt_leaves_no_trace_in_the_next(store, world, monkeypatch, tmp_path):
-    def stop(source, target, cap):
+    def stop(source, target, cap, tasks):
         (target / "db").mkdir()
         (target / "db" / "half.parquet").write_bytes(b"half")
         raise KeyboardInterrupt

