@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from rowgraph.evaluation.averages import by_variant
 from rowgraph.evaluation.intervals import Part, degrees_of_freedom, holm, p_value, t_interval
 from rowgraph.evaluation.resamples import Resamples, say_runs, trainings
 from rowgraph.evaluation.scoring import LEVEL, Key, Scored, training_part
 from rowgraph.evaluation.settings import EvaluationSettings
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
-from rowgraph.tasks.predictions import Predictions, Run, in_order
+from rowgraph.tasks.predictions import Predictions
 
 COMPARISONS = {"database": pl.String, "task": pl.String, "regime": pl.String, "metric": pl.String,
                "variant": pl.String, "against": pl.String, "basis": pl.String,
@@ -59,11 +60,8 @@ def validation_figures(task: Task, predictions: Predictions) -> dict[str, dict[s
 
     Validation predictions come from models that were fitted on training rows alone.
     """
-    runs: dict[tuple[str, str], list[Run]] = {}
-    for run in in_order(predictions):
-        runs.setdefault((run.regime, run.variant), []).append(run)
     found: dict[str, dict[str, float]] = {}
-    for (regime, variant), group in runs.items():
+    for (regime, variant), group in by_variant(predictions).items():
         if not all("val" in predictions[run] for run in group):
             continue
         try:

@@ -15,13 +15,14 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from rowgraph.evaluation.averages import by_variant
 from rowgraph.evaluation.intervals import degrees_of_freedom, percentile_interval
 from rowgraph.evaluation.resamples import DAY, Resamples, say_runs, shares, trainings
 from rowgraph.evaluation.weighted import weighted
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
-from rowgraph.tasks.predictions import Predictions, Run, in_order, prediction_rows
+from rowgraph.tasks.predictions import Predictions, Run, prediction_rows
 
 METRICS = {"database": pl.String, "task": pl.String, "task_type": pl.String, "regime": pl.String,
            "variant": pl.String, "metric": pl.String, "n_test": pl.Int64, "dates": pl.Int64,
@@ -85,12 +86,9 @@ def score_task(task: Task, predictions: Predictions, resamples: Resamples) -> di
     Raises:
         ValueError: see `rowgraph.tasks.metrics.measure`.
     """
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in in_order(predictions):
-        groups.setdefault((run.regime, run.variant), []).append(run)
     target, train = task.test.target, task.train.target
     found = {}
-    for key, runs in groups.items():
+    for key, runs in by_variant(predictions).items():
         weights_BR = resamples.of_runs(runs)
         answers = [np.asarray(predictions[run]["test"]) for run in runs]
         for metric in task.metrics:

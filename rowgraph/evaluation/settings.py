@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from rowgraph.adaptation.settings import DownstreamMetricsSettings, Variant
+from rowgraph.adaptation.settings import AdaptationSettings, Variant
 from rowgraph.settings import Section
 
 
@@ -21,7 +21,7 @@ class EvaluationSettings(Section):
     bins: int = Field(10, gt=1)  # of a reliability curve, equally full
 
 
-class TransferMetricsSettings(DownstreamMetricsSettings):
+class TransferMetricsSettings(AdaptationSettings):
     """What each pre-training is worth with few labels: docs/decisions/transfer.md."""
 
     variants: tuple[Variant, ...] = ("bart_gnn_finetuned", "bart_gnn_frozen")

@@ -78,8 +78,8 @@ def prediction_rows(task: Task, predictions: Predictions) -> pl.DataFrame:
             prediction = _checked(task, run, split, predictions[run][split])
             frames.append(pl.DataFrame({
                 "row": labels.rows, "time": pl.Series(labels.times, dtype=pl.Int64),
-                "target": _column(labels.target, columns["target"]),
-                "prediction": _column(prediction, columns["prediction"]),
+                "target": list_column(labels.target),
+                "prediction": list_column(prediction),
             }).select(pl.lit(run.regime).alias("regime"), pl.lit(run.variant).alias("variant"),
                       pl.lit(run.bart, pl.Int64).alias("bart"),
                       pl.lit(run.seed, pl.Int64).alias("seed"), pl.lit(split).alias("split"),
@@ -148,20 +148,23 @@ def _checked(task: Task, run: Run, split: str, prediction: np.ndarray) -> np.nda
     if ranked and not np.issubdtype(prediction.dtype, np.integer):
         raise ValueError(f"{task.database.name}/{task.name}, {run.variant}: a recommendation is "
                          f"row numbers, found {prediction.dtype}; hand over the rows, not scores")
-    return prediction.astype(np.int64 if ranked else np.float64)
+    prediction = prediction.astype(np.int64 if ranked else np.float64)
+    if task.binary and ((prediction < 0) | (prediction > 1)).any():
+        raise ValueError(f"{task.database.name}/{task.name}, {run.variant} seed {run.seed}: "
+                         f"expected probabilities, found {prediction.min():.4g} to "
+                         f"{prediction.max():.4g}; put the scores through a logistic function")
+    return prediction
 
 
-def _column(values: np.ndarray | Destinations, dtype: pl.DataType) -> pl.Series:
+def list_column(values: np.ndarray | Destinations) -> pl.Series:
+    """Targets or predictions of any kind as a column; padding of recommended rows is left out."""
     if isinstance(values, Destinations):
-        values, offsets = values.rows, values.indptr
-    elif values.ndim == 2 and np.issubdtype(values.dtype, np.integer):
-        kept = values != NO_ROW
-        offsets, values = np.concatenate([[0], np.cumsum(kept.sum(1))]), values[kept]
-    elif values.ndim == 2:
-        offsets, values = np.arange(len(values) + 1) * values.shape[1], values.reshape(-1)
-    else:
-        return pl.Series(values, dtype=dtype)
-    return ragged(values, offsets).cast(dtype)
+        return ragged(values.rows, values.indptr)
+    if values.ndim == 1:
+        return pl.Series(values, dtype=pl.Float64)
+    kept = (values != NO_ROW) if np.issubdtype(values.dtype, np.integer) else np.ones_like(
+        values, dtype=bool)
+    return ragged(values[kept], np.concatenate([[0], np.cumsum(kept.sum(1))]))
 
 
 def ragged(values: np.ndarray, offsets: np.ndarray) -> pl.Series:
@@ -170,7 +173,8 @@ def ragged(values: np.ndarray, offsets: np.ndarray) -> pl.Series:
     frame = pl.DataFrame({"place": place, "value": values})
     lists = frame.group_by("place", maintain_order=True).agg("value")
     whole = pl.DataFrame({"place": np.arange(len(offsets) - 1)})
-    return whole.join(lists, on="place", how="left", maintain_order="left")["value"].fill_null([])
+    found = whole.join(lists, on="place", how="left", maintain_order="left")["value"]
+    return found.fill_null([]).cast(pl.List(lists["value"].dtype.inner))
 
 
 def _array(task: Task, part: pl.DataFrame) -> np.ndarray:
@@ -201,7 +205,7 @@ def _check_rows(labels: LabelTable, part: pl.DataFrame, where: str) -> None:
                          f"found {len(part)}; the task has changed: run the stage again")
     expected = {"row": pl.Series(labels.rows, dtype=pl.Int64),
                 "time": pl.Series(labels.times, dtype=pl.Int64).cast(pl.Datetime("us")),
-                "target": _column(labels.target, part.schema["target"])}
+                "target": list_column(labels.target)}
     for name, column in expected.items():
         differs = part[name].ne_missing(column)
         if differs.any():

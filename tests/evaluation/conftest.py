@@ -1,9 +1,11 @@
-"""One small task of each kind, and predictions for it: no database is opened."""
+"""One small task of each kind, and predictions for it."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from rowgraph.databases.database import Database, TableSchema
@@ -73,9 +75,19 @@ def answers(task, variants, *, seeds=(0, 1), barts=(None,), regimes=("rolling",)
         for bart in barts for seed in seeds}
 
 
+def on_disk(task, folder):
+    """The same task, of a database whose entity and destination tables can be read."""
+    (folder / "db").mkdir(parents=True)
+    count = int(max(task.labels(s).rows.max() for s in ("train", "val", "test"))) + 1
+    pl.DataFrame({"id": np.arange(count)}).write_parquet(folder / "db" / "things.parquet")
+    pl.DataFrame({"id": np.arange(PLACES)}).write_parquet(folder / "db" / "places.parquet")
+    return dataclasses.replace(task, database=dataclasses.replace(task.database, folder=folder))
+
+
 @pytest.fixture(scope="session")
 def kinds():
     return SimpleNamespace(task=make_task, predict=predict, answers=answers, DAY=DAY,
+                           on_disk=on_disk, PLACES=PLACES,
                            DATABASE=DATABASE, CLASSES=CLASSES)
 
 
