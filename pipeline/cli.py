@@ -41,6 +41,7 @@ def run(
     """Materialize what is missing or out of date, in order; ends with the results table."""
     from rich.console import Console
 
+    from pipeline.door import problems_of
     from pipeline.plan import plan, select_assets, with_upstream
     from pipeline.results import print_results, result_rows
     from pipeline.running import run as run_assets
@@ -55,6 +56,7 @@ def run(
         console.print(f"Nothing to do: all {len(chosen)} assets of the profile "
                       f"'{environment.profile.name}' are up to date.", highlight=False)
     else:
+        _refuse(environment, problems_of(environment, planned, todo, values=False))
         started = time.perf_counter()
         with TerminalProgress(len(todo), console) as progress:
             failures = run_assets(environment, todo, forced, progress, track)
@@ -77,11 +79,14 @@ def plan_command(
 ) -> None:
     """What would run, and why; what it takes in disk, memory and, once measured, hours."""
     from pipeline.costing import costs_of, measure_machine
+    from pipeline.door import problems_of
     from pipeline.plan import plan
     from pipeline.printing import plan_content, plan_notes, print_plan
 
     environment = _environment(profile)
     planned = plan(environment)
+    due = [p for p in planned if p.action == "run"]
+    _refuse(environment, problems_of(environment, planned, due), as_json)
     if measure:
         measure_machine(environment, planned, lambda what: typer.secho(
             f"measuring: {what} …", dim=True, err=True))
@@ -89,7 +94,6 @@ def plan_command(
     if as_json:
         typer.echo(json.dumps(plan_content(environment, planned, costs), indent=1))
         return
-    due = [p for p in planned if p.action == "run"]
     if due:
         print_plan(f"To run ({environment.profile.name})", due, costs)
         for note in plan_notes(environment, costs):
@@ -119,28 +123,21 @@ def results(
 @app.command()
 def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
     """Which databases resolve, from where, with rows, tables, time span, tasks and problems."""
+    from pipeline.door import described
     from pipeline.printing import print_table
-    from rowgraph.databases.resolving import known_names
-    from rowgraph.databases.sourcing import describe
 
-    environment = _environment(profile)
-    wanted = {d.name: d for d in environment.profile.databases}
-    rows = []
-    for name in dict.fromkeys([*wanted, *known_names(environment.databases)]):
-        settings = wanted.get(name)
-        facts = describe(name, folders=environment.databases,
-                         entities=settings.entities if settings else None)
-        rows.append({"database": name, "role": settings.role if settings else None, **facts})
+    rows = described(_environment(profile))
+    broken = any(row["role"] and row["problems"] for row in rows)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
-        return
+        raise typer.Exit(int(broken))
     print_table("Databases", ("database", "role", "from", "rows", "tables", "time span", "tasks"),
                 [_described(row) for row in rows])
     for row in rows:
         for kind in ("problems", "warnings"):
             for text in row[kind]:
-                typer.secho(f"{row['database']}: {text}", err=True,
-                            fg="red" if kind == "problems" else "yellow")
+                typer.secho(text, err=True, fg="red" if kind == "problems" else "yellow")
+    raise typer.Exit(int(broken))
 
 
 @app.command()
@@ -218,6 +215,18 @@ def _serve(commands: list[list[Any]], environ: dict[str, str], folder: Path) -> 
     codes = [process.wait() for process in processes]
     if any(code not in (0, -signal.SIGINT, -signal.SIGTERM) for code in codes):
         raise typer.Exit(1)
+
+
+def _refuse(environment: Any, problems: list[str], as_json: bool = False) -> None:
+    """Exit with status 1 where databases or tasks have problems, after saying each."""
+    if not problems:
+        return
+    if as_json:
+        typer.echo(json.dumps({"profile": environment.profile.name, "problems": problems},
+                              indent=1))
+    for problem in problems:
+        typer.secho(problem, fg="red", err=True)
+    raise typer.Exit(1)
 
 
 def _environment(profile: str | None) -> Any:

@@ -31,16 +31,16 @@ def task_folders(folder: Path) -> list[Path]:
     return sorted(p for p in (folder / "tasks").glob("*") if p.is_dir())
 
 
-def all_tasks(folder: Path, extra_tasks: Path | None,
+def all_tasks(folder: Path | None, extra_tasks: Path | None,
               found: Findings | None = None) -> dict[str, Path]:
     """The folder of each task by name: of the database, then those beside the profile.
 
     Args:
-        folder: of the database.
+        folder: of the database; None where it is not here.
         extra_tasks: holds further tasks, a folder each.
         found: where a name that both have is noted.
     """
-    tasks = {path.name: path for path in task_folders(folder)}
+    tasks = {path.name: path for path in (task_folders(folder) if folder else ())}
     for path in sorted(extra_tasks.glob("*")) if extra_tasks else ():
         if not path.is_dir() or path.name.startswith("."):
             continue

@@ -1,0 +1,101 @@
+"""What forbids a profile's databases and tasks, said before anything is computed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from assets.catalog import part
+from pipeline.environment import Environment
+from pipeline.plan import Planned
+from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.profiles import PROFILE_DIR
+
+
+def problems_of(environment: Environment, planned: Iterable[Planned],
+                todo: Iterable[Planned] | None = None, *, values: bool = True,
+                profile_folder: Path = PROFILE_DIR) -> list[str]:
+    """What forbids the use of the databases and tasks that some assets need, a line each.
+
+    A finished source was checked when it was made, so only its tasks are looked at; a folder that
+    is yet to become one is checked as `source/<db>` will. Of what is neither here nor built,
+    nothing can be said but the names of an embedded database's tasks.
+
+    Args:
+        planned: every asset of the profile.
+        todo: those that are to be made; None = all.
+        values: whether the values of a folder are read (seconds a GB), or manifests and footers
+            alone. Labels are read in any case.
+        profile_folder: where the profile's file lies, perhaps with tasks beside it.
+    """
+    from rowgraph.databases.checking import check_database
+    from rowgraph.databases.resolving import extra_tasks_of
+
+    by_key = {p.node.key: p for p in planned}
+    needed = list(by_key.values() if todo is None else todo)
+    problems: list[str] = []
+    for database in environment.profile.databases:
+        mine = [p.node for p in needed if p.node.database and p.node.database.name == database.name]
+        if not mine:
+            continue
+        tasks = [task for task in database.tasks if any(node.task == task for node in mine)]
+        extra, _ = extra_tasks_of(profile_folder, database.name)
+        source = by_key["source", part(database.name)]
+        if source.artifact is None and source.folder is not None:
+            report = check_database(source.folder, extra, values=values)
+            if report.problems:
+                problems += [f"{database.name}: {p}" for p in report.problems]
+                continue
+        folder = source.artifact.folder if source.artifact else source.folder
+        problems += task_problems(database, tasks, folder, extra)
+    return problems
+
+
+def described(environment: Environment, profile_folder: Path = PROFILE_DIR,
+              ) -> list[dict[str, Any]]:
+    """Every database of the profile and every other one that is here, as `describe` has it.
+
+    Returns:
+        Also `database`, `role` (None where it is not the profile's), and in `problems` what
+        forbids the tasks that the profile wants.
+    """
+    from rowgraph.databases.resolving import extra_tasks_of, known_names
+    from rowgraph.databases.sourcing import describe
+
+    wanted = {d.name: d for d in environment.profile.databases}
+    rows = []
+    for name in dict.fromkeys([*wanted, *known_names(environment.databases)]):
+        settings = wanted.get(name)
+        extra = extra_tasks_of(profile_folder, name)[0] if settings else None
+        facts = describe(name, folders=environment.databases, extra_tasks=extra,
+                         entities=settings.entities if settings else None)
+        for kind in ("problems", "warnings"):
+            facts[kind] = [f"{name}: {text}" for text in facts[kind]]
+        if settings and not facts["problems"]:
+            folder = Path(facts["folder"]) if "folder" in facts else None
+            facts["problems"] = task_problems(settings, settings.tasks, folder, extra)
+        rows.append({"database": name, "role": settings and settings.role, **facts})
+    return rows
+
+
+def task_problems(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None,
+                  extra_tasks: Path | None) -> list[str]:
+    """What forbids the use of some tasks of one database.
+
+    Args:
+        database: as in the profile.
+        tasks: their names.
+        folder: its RelBench 3 folder, sound; None where there is none yet.
+        extra_tasks: those beside the profile (`extra_tasks_of`).
+    """
+    from rowgraph.databases.database import Database
+    from rowgraph.databases.embedded import EMBEDDED
+    from rowgraph.databases.labels import all_tasks
+    from rowgraph.tasks.loading import check_tasks, unknown_task
+
+    if folder is not None:
+        return check_tasks(Database.open(folder), tasks, extra_tasks)
+    if database.name not in EMBEDDED:
+        return []
+    known = [*EMBEDDED[database.name].tasks, *all_tasks(None, extra_tasks)]
+    return [unknown_task(f"{database.name}/{task}", database.name, known)
+            for task in tasks if task not in known]
