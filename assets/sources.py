@@ -16,13 +16,16 @@ def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
               required_resource_keys={"databases", "store", "tracking", "progress"})
     def _source(context: dg.AssetExecutionContext) -> dg.Output[Artifact]:
         settings, _ = settings_of(context, node)
-        origin = context.resources.databases.resolve(settings)
+        databases = context.resources.databases
+        origin = databases.resolve(settings)
+        extra, fingerprint = databases.extra_tasks(settings.name)
+        outside = {"origin": origin.fingerprint} | ({"tasks": fingerprint} if extra else {})
 
         def make(draft, settings, log):
             from rowgraph.databases.sourcing import write_source
 
-            return write_source(origin, settings, draft)
+            return write_source(origin, settings, draft, extra)
 
-        return build(context, node, {}, make, outside={"origin": origin.fingerprint})
+        return build(context, node, {}, make, outside=outside)
 
     return _source

@@ -69,7 +69,8 @@ def _resolved(environment: Environment, settings: Section, scratch: Path) -> Pat
     resource = DatabasesResource(
         folder=str(environment.databases) if environment.databases else None, hub=environment.hub)
     scratch.mkdir()
-    write_source(resource.resolve(settings), settings, Draft(scratch))
+    write_source(resource.resolve(settings), settings, Draft(scratch),
+                 environment.extra_tasks(settings.name)[0])
     return scratch
 
 

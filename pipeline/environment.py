@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +47,11 @@ class Environment:
             os.environ.get("MLFLOW_TRACKING_URI") or None,
             os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
         )
+
+    def extra_tasks(self, database: str) -> tuple[Path | None, str | None]:
+        """The tasks beside the profile, or beside one that it extends, for a database: their
+        folder and fingerprint; None and None where there are none."""
+        return extra_tasks_of(self.profile.folders, database)
 
     def instance_config(self) -> Path:
         """Write `<home>/dagster.yaml`: the project's, with the storage below this home.

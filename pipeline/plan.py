@@ -51,6 +51,8 @@ def plan(environment: Environment) -> list[Planned]:
         folder = None
         if node.stage == "source":
             inputs["origin"], folder = _origin(environment, store, node)
+            if tasks := environment.extra_tasks(node.database.name)[1]:
+                inputs["tasks"] = tasks
         recipe = recipe_of(node.stage, node.revision, node.section.effective(), inputs)
         try:
             artifact = store.find(key, recipe)

@@ -1,5 +1,6 @@
 """Where databases come from: a folder of RelBench 3 folders, embedded builders, the hub."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ class DatabasesResource(dg.ConfigurableResource):
 
     folder: str | None = None
     hub: bool = True
+    profile_folders: tuple[str, ...] = ()
+
+    def extra_tasks(self, database: str) -> tuple[Path | None, str | None]:
+        """Tasks beside the profile for a database: their folder and fingerprint, or None twice."""
+        return extra_tasks_of(self.profile_folders, database)
 
     def resolve(self, settings: DatabaseSettings) -> Any:
         """The origin of a database; see `rowgraph.databases.resolving`."""
@@ -20,3 +26,11 @@ class DatabasesResource(dg.ConfigurableResource):
 
         return resolve(settings.name, folders=Path(self.folder) if self.folder else None,
                        entities=settings.entities, hub=self.hub)
+
+
+def extra_tasks_of(folders: Iterable[str], database: str) -> tuple[Path | None, str | None]:
+    """As `rowgraph.databases.resolving.extra_tasks_of`, from the first folder that has any."""
+    from rowgraph.databases.resolving import extra_tasks_of as beside
+
+    found = (beside(Path(folder), database) for folder in folders)
+    return next((extra for extra in found if extra[0] is not None), (None, None))

@@ -43,6 +43,7 @@ class Profile(Section):
     """One experiment: its databases and the settings of every stage."""
 
     name: str
+    folders: tuple[str, ...] = ()  # of the profile's file and of those that it extends
     databases: tuple[DatabaseSettings, ...]
     sampled_rows: SampledRowsSettings = SampledRowsSettings()
     linearized_corpus: LinearizedCorpusSettings = LinearizedCorpusSettings()
@@ -230,12 +231,15 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SettingsError(f"profile {path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"profile {path}: expected a mapping of settings at the top")
+    if "folders" in tree:
+        raise SettingsError(f"profile {path}: unknown setting `folders`; tasks of your own lie in "
+                            "tasks/<database>/<task>/ beside the profile")
     _read_published(tree, path)
-    parent = tree.pop("extends", None)
+    parent, folder = tree.pop("extends", None), str(path.parent.resolve())
     if parent is None:
-        return tree
+        return {**tree, "folders": [folder]}
     base = _merged(_profile_path(parent, beside=path.parent), (*seen, path))
-    return _overlay(base, tree)
+    return {**_overlay(base, tree), "folders": list(dict.fromkeys([folder, *base["folders"]]))}
 
 
 def _read_published(tree: dict[str, Any], path: Path) -> None:
