@@ -18,7 +18,7 @@ import polars as pl
 from rowgraph.evaluation.averages import by_variant
 from rowgraph.evaluation.intervals import degrees_of_freedom, percentile_interval
 from rowgraph.evaluation.resamples import DAY, Resamples, say_runs, shares, trainings
-from rowgraph.evaluation.weighted import weighted
+from rowgraph.evaluation.weighted import weighted_each
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
@@ -91,11 +91,12 @@ def score_task(task: Task, predictions: Predictions, resamples: Resamples) -> di
     for key, runs in by_variant(predictions).items():
         weights_BR = resamples.of_runs(runs)
         answers = [np.asarray(predictions[run]["test"]) for run in runs]
+        values = {m: tuple(measure(m, target, p, train) for p in answers) for m in task.metrics}
+        draws = [weighted_each(task.metrics, target, p, resamples.cluster_N, resamples.counts_BK,
+                               train) for p in answers]
         for metric in task.metrics:
-            values = tuple(measure(metric, target, p, train) for p in answers)
-            draws = [weighted(metric, target, p, resamples.cluster_N, resamples.counts_BK, train)
-                     for p in answers]
-            found[*key, metric] = Scored(tuple(runs), values, np.stack(draws, 1), weights_BR)
+            found[*key, metric] = Scored(tuple(runs), values[metric],
+                                         np.stack([d[metric] for d in draws], 1), weights_BR)
     return found
 
 

@@ -11,6 +11,8 @@ so that R² is as exact at 10^9 as at 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -18,6 +20,7 @@ from rowgraph.tasks.label_tables import Target
 from rowgraph.tasks.metrics import THRESHOLD, row_scores, spread
 
 MEANS = ("mae", "nmae", "accuracy", "log_loss", "map", "recall")  # of scores of single rows
+STRIP = 256  # resamples whose sums stay in the cache
 
 
 def weighted(metric: str, target: Target, prediction: np.ndarray, cluster_N: np.ndarray,
@@ -33,6 +36,23 @@ def weighted(metric: str, target: Target, prediction: np.ndarray, cluster_N: np.
     Returns:
         float64 [B]; NaN where the metric is undefined in a resample.
     """
+    return weighted_each((metric,), target, prediction, cluster_N, counts_BK, train_target)[metric]
+
+
+def weighted_each(metrics: Sequence[str], target: Target, prediction: np.ndarray,
+                  cluster_N: np.ndarray, counts_BK: np.ndarray,
+                  train_target: Target) -> dict[str, np.ndarray]:
+    """`weighted` for several metrics; those that need the order of scores sort them once."""
+    found = {}
+    if not {"roc_auc", "average_precision"}.isdisjoint(metrics):
+        found = dict(zip(("roc_auc", "average_precision"), _by_score(
+            target == 1, prediction, cluster_N, counts_BK), strict=True))
+    return {m: found[m] if m in found else _unordered(m, target, prediction, cluster_N, counts_BK,
+                                                      train_target) for m in metrics}
+
+
+def _unordered(metric: str, target: Target, prediction: np.ndarray, cluster_N: np.ndarray,
+               counts_BK: np.ndarray, train_target: Target) -> np.ndarray:
     clusters = counts_BK.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric in MEANS:
@@ -41,8 +61,6 @@ def weighted(metric: str, target: Target, prediction: np.ndarray, cluster_N: np.
             return found / spread(train_target) if metric == "nmae" else found
         if metric == "r2":
             return _r2(target, prediction, cluster_N, counts_BK)
-        if metric in ("roc_auc", "average_precision"):
-            return _by_score(target == 1, prediction, cluster_N, counts_BK)[_PLACE[metric]]
         if metric == "roc_auc_ovr":
             each = [_by_score(target == c, prediction[:, int(c)], cluster_N, counts_BK)[0]
                     for c in np.unique(target)]
@@ -111,34 +129,50 @@ def _by_score(positive_N: np.ndarray, score_N: np.ndarray, cluster_N: np.ndarray
     order = np.argsort(-score_N, kind="stable")
     ranked = score_N[order]
     ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, len(ranked))
-    return _areas(positive_N[order], cluster_N[order], ends, np.ascontiguousarray(counts_BK))
+    return _areas(positive_N[order], cluster_N[order], ends, np.ascontiguousarray(counts_BK.T))
 
 
 @njit
-def _areas(positive_N, cluster_N, ends_G, counts_BK):  # pragma: no cover
-    """Rows come highest score first; `ends_G` is where each group of equal scores ends."""
-    auc, precision = np.empty(len(counts_BK)), np.empty(len(counts_BK))
-    for b in range(len(counts_BK)):
-        counts = counts_BK[b]
-        hits = misses = above = steps = 0.0  # above: pairs in which the positive ranks lower
+def _areas(positive_N, cluster_N, ends_G, counts_KB):  # pragma: no cover
+    """Rows come highest score first; `ends_G` is where each group of equal scores ends.
+
+    All resamples go through the rows together, so that the inner loops are over neighbours in
+    memory; STRIP of them at a time stay in the cache.
+    """
+    resamples = counts_KB.shape[1]
+    auc, precision = np.empty(resamples), np.empty(resamples)
+    hits, misses = np.empty(STRIP), np.empty(STRIP)
+    above, steps = np.empty(STRIP), np.empty(STRIP)  # above: pairs whose positive ranks lower
+    pos, neg = np.empty(STRIP), np.empty(STRIP)
+    for first in range(0, resamples, STRIP):
+        width = min(STRIP, resamples - first)
+        hits[:], misses[:], above[:], steps[:] = 0.0, 0.0, 0.0, 0.0
         start = 0
         for end in ends_G:
-            pos = neg = 0.0
+            pos[:], neg[:] = 0.0, 0.0
+            some = False
             for i in range(start, end):
+                counts = counts_KB[cluster_N[i]]
                 if positive_N[i]:
-                    pos += counts[cluster_N[i]]
+                    some = True
+                    for b in range(width):
+                        pos[b] += counts[first + b]
                 else:
-                    neg += counts[cluster_N[i]]
+                    for b in range(width):
+                        neg[b] += counts[first + b]
             start = end
-            above += pos * (misses + neg / 2)
-            hits += pos
-            misses += neg
-            if pos > 0:
-                steps += pos * (hits / (hits + misses))
-        pairs = hits * misses
-        auc[b] = 1 - above / pairs if pairs > 0 else np.nan
-        precision[b] = steps / hits if hits > 0 else np.nan
+            if some:
+                for b in range(width):
+                    above[b] += pos[b] * (misses[b] + neg[b] / 2)
+                    hits[b] += pos[b]
+                    misses[b] += neg[b]
+                    steps[b] += pos[b] * hits[b] / max(hits[b] + misses[b], 1.0)
+            else:
+                for b in range(width):
+                    misses[b] += neg[b]
+        for b in range(width):
+            pairs = hits[b] * misses[b]
+            auc[first + b] = 1 - above[b] / pairs if pairs > 0 else np.nan
+            precision[first + b] = steps[b] / hits[b] if hits[b] > 0 else np.nan
     return auc, precision
 
-
-_PLACE: dict[str, int] = {"roc_auc": 0, "average_precision": 1}
