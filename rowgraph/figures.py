@@ -89,33 +89,6 @@ def transfer_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def interval_chart(rows: pl.DataFrame, title: str, path: Path) -> None:
-    """Mean of a task's primary metric by variant and regime, with 95 % intervals, as a PNG.
-
-    Published figures are open diamonds.
-    """
-    variants = rows["variant"].unique(maintain_order=True).to_list()[::-1]
-    regimes = sorted(rows["regime"].unique().to_list())
-    figure, axes = _axes(title, height=1.2 + 0.38 * len(variants))
-    labelled: set[str] = set()
-    for i, regime in enumerate(regimes):
-        drawn = rows.filter((pl.col("regime") == regime) & pl.col("mean").is_not_null())
-        for row in drawn.iter_rows(named=True):
-            y = variants.index(row["variant"]) + ((len(regimes) - 1) / 2 - i) * 0.3
-            measured = row["source"] == "measured"
-            axes.plot(row["mean"], y, "o" if measured else "D", color=f"C{i}",
-                      fillstyle="full" if measured else "none",
-                      label=regime if regime not in labelled else None)
-            labelled.add(regime)
-            if row["ci_low"] is not None:
-                axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=f"C{i}", linewidth=1.5)
-    axes.set_yticks(range(len(variants)), variants)
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(rows["metric"][0])
-    axes.legend()
-    _save(figure, path)
-
-
 def _axes(title: str, height: float = 3.6, panels: int = 1):
     from matplotlib.figure import Figure
 
