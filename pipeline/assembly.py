@@ -38,7 +38,7 @@ def build_definitions(environment: Environment, progress: object | None = None,
             "store": StoreResource(home=home, profile=profile.name),
             "databases": DatabasesResource(
                 folder=str(environment.databases) if environment.databases else None,
-                hub=environment.hub, profile_folders=profile.folders),
+                hub=environment.hub, profile_folders=list(profile.folders)),
             "compute": ComputeResource(home=home, device=profile.compute.device,
                                        threads=profile.compute.threads,
                                        processes=profile.compute.processes),

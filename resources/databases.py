@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from rowgraph.databases.settings import DatabaseSettings
 
@@ -14,7 +15,7 @@ class DatabasesResource(dg.ConfigurableResource):
 
     folder: str | None = None
     hub: bool = True
-    profile_folders: tuple[str, ...] = ()
+    profile_folders: list[str] = Field(default_factory=list)
 
     def extra_tasks(self, database: str) -> tuple[Path | None, str | None]:
         """Tasks beside the profile for a database: their folder and fingerprint, or None twice."""
