@@ -1,7 +1,7 @@
 """The downstream model (Section 5.1, Figure 3): enriched entity, encoded date, head.
 
-Shapes: N seeds, H hidden channels of the GNN (256 in the paper), D embedding dimension, T = 32
-date dimensions, F = 3 numbers that stand for a date.
+Shapes: N label rows, H hidden channels of the GNN (256 in the paper), D embedding dimension, T = 32
+date dimensions, F = 3 numbers that stand for a date, W width of the head (`heads.Answer.width`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.adaptation.enriching import EnrichingSAGE
+from rowgraph.adaptation.neighbourhoods import Neighbourhoods
+from rowgraph.adaptation.settings import AdaptationSettings
 from rowgraph.adaptation.variants import Variant
-from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.settings import SageWeightsSettings
 
 YEAR = 365.2425 * 86_400e6  # microseconds
@@ -55,13 +56,13 @@ class DateEncoder(nn.Sequential):
 
 
 class Head(nn.Sequential):
-    """Three linear layers with ReLU and dropout (Section 5.1): [N, in_dim] to [N, 1]."""
+    """Three linear layers with ReLU and dropout (Section 5.1): [N, in_dim] to [N, W]."""
 
-    def __init__(self, in_dim: int, hidden: int, dropout: float):
+    def __init__(self, in_dim: int, hidden: int, dropout: float, width: int = 1):
         super().__init__(
             nn.Linear(in_dim, hidden), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(hidden, 1))
+            nn.Linear(hidden, width))
 
 
 class DownstreamModel(nn.Module):
@@ -72,29 +73,47 @@ class DownstreamModel(nn.Module):
     embedding.
     """
 
-    def __init__(self, gnn: HeteroGraphSAGE | None, entity_dim: int,
-                 settings: DownstreamMetricsSettings):
+    def __init__(self, gnn: EnrichingSAGE | None, entity_dim: int, width: int,
+                 settings: AdaptationSettings):
         super().__init__()
         self.gnn = gnn
         self.date = DateEncoder(settings.date_dim)
-        self.head = Head(entity_dim + settings.date_dim, settings.head_hidden, settings.dropout)
+        self.head = Head(entity_dim + settings.date_dim, settings.head_hidden, settings.dropout,
+                         width)
 
-    def forward(self, entity: Tensor | dict[str, Tensor], batch: object,
-                dates_NF: Tensor) -> Tensor:
-        """Logits or standardised values, [N].
+    def forward(self, entity: Tensor | Mapping[str, Tensor], near: Neighbourhoods | None,
+                place: Tensor | None, dates_NF: Tensor) -> Tensor:
+        """Raw outputs of the head: [N] where its width is 1, else [N, W].
 
         Args:
-            entity: features of every sampled node by node type, or, without a GNN, the entity
-                rows' embeddings [N, D].
-            batch: the sampled batch; unused without a GNN.
+            entity: as in `represent`.
+            near: the seeds' neighbourhoods; None without a GNN.
+            place: int64 [N], the seed that each label row asks about; None where they are the
+                seeds, in order.
             dates_NF: from `DateScale`.
         """
-        entity_NH = entity if self.gnn is None else self.gnn(entity, batch)
-        return self.head(torch.cat([entity_NH, self.date(dates_NF)], dim=1)).squeeze(1)
+        return self.answer(self.represent(entity, near), place, dates_NF)
+
+    def represent(self, entity: Tensor | Mapping[str, Tensor],
+                  near: Neighbourhoods | None) -> Tensor:
+        """What the head reads of seeds, [seeds, H or D].
+
+        Args:
+            entity: the vectors of `near.rows` by node type, or, without a GNN, those of the
+                entity rows [seeds, D].
+            near: as in `forward`.
+        """
+        return entity if self.gnn is None else self.gnn(entity, near)
+
+    def answer(self, represented: Tensor, place: Tensor | None, dates_NF: Tensor) -> Tensor:
+        """The head over what `represent` gave."""
+        if place is not None:
+            represented = represented.index_select(0, place)
+        return self.head(torch.cat([represented, self.date(dates_NF)], dim=1)).squeeze(1)
 
 
-def build_model(variant: Variant, node_types: Sequence[str], in_dim: int,
-                shared: Mapping[str, Tensor], settings: DownstreamMetricsSettings,
+def build_model(variant: Variant, node_types: Sequence[str], in_dim: int, width: int,
+                shared: Mapping[str, Tensor], settings: AdaptationSettings,
                 sage: SageWeightsSettings) -> DownstreamModel:
     """A fresh model of a variant; only the shared layers may come from pre-training.
 
@@ -104,13 +123,14 @@ def build_model(variant: Variant, node_types: Sequence[str], in_dim: int,
     Args:
         node_types: of the held-out database.
         in_dim: D.
+        width: W.
         shared: weights of the shared layers; ignored unless the variant transfers them.
         sage: the shapes of pre-training.
     """
     if not variant.has_gnn:
-        return DownstreamModel(None, in_dim, settings)
-    gnn = HeteroGraphSAGE(in_dim, node_types, sage.hidden, sage.layers, sage.edge_type_reduce)
-    model = DownstreamModel(gnn, sage.hidden, settings)
+        return DownstreamModel(None, in_dim, width, settings)
+    gnn = EnrichingSAGE(in_dim, node_types, sage.hidden, sage.layers, sage.edge_type_reduce)
+    model = DownstreamModel(gnn, sage.hidden, width, settings)
     if variant.transfers:
         gnn.load_shared(shared)
     if variant.freezes:

@@ -11,7 +11,7 @@ in bytes, fp32 has 4 of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.rates import Work
@@ -30,7 +30,7 @@ from rowgraph.rows.sampling import water_fill
 LIGHT, HEAVY = 0.5e9, 1.2e9  # the process without torch, and with it: demo's assets, small data
 NPY_HEADER = 128
 SHARD = 16_384  # rows, of `write_embeddings`
-HELD_BYTES = 2 << 30  # `downstream.evaluation.HELD_BYTES`
+HELD_BYTES = 2 << 30  # `adaptation.vectors.HELD_BYTES`
 BATCHES_AT_ONCE = 4  # `sage.inputs.AHEAD` waiting, one in the making, one in use
 FORWARD_SHARE = 1 / 3  # a forward pass of a step's forward and backward
 NOTHING = Figure(0)
@@ -254,45 +254,61 @@ def _batch_nodes(facts: DatabaseFacts, batch: int, fan_out: tuple[int, ...]) -> 
 
 
 def _downstream_metrics(world: _World) -> Estimate:
-    """Adaptation of every variant with every seed.
+    """Choices on folds and final fits of every variant, seed and language model
+    (`adaptation.choosing`).
 
-    Disk: predictions, some 12 bytes a scored row, variant, regime and seed.
+    Disk: predictions, some 12 bytes a scored row, variant, regime and seed. Meanwhile raw answers
+    of every epoch to validation rows, 4 bytes each, and for processes the vectors in fp32.
 
-    Memory: BART's and random vectors, each held in fp32 up to `HELD_BYTES`; a batch of disjoint
-    trees (nothing is shared between seeds).
+    Memory: in every process the vectors, held in fp32 up to `HELD_BYTES`, once BART's and once
+    random; a batch of disjoint trees (nothing is shared between seeds).
 
-    Work: label rows trained on and scored by variants with a GNN; a head alone is quick. Under
-    all regimes validation is scored every epoch and test once.
+    Work: label rows trained on and scored by variants with a GNN; a head alone is quick. The
+    reference tries every candidate on every fold, the others those that were chosen, at most one
+    a regime; every seed is trained on the newest fold and on all that is known. On folds the rows
+    are scored every epoch, test rows once.
     """
-    s, facts, D = world.profile.downstream_metrics, world.database, world.shape.d_model
+    s = world.profile.of_task("downstream_metrics", world.name or "", world.task or "")
+    facts, D = world.database, world.shape.d_model
     labels = facts.label_rows(world.task or "")
-    train = labels["train"].at_most(s.train_rows or labels["train"].value)
-    regimes, seeds = len(s.regimes), len(s.seeds)
-    scored = (labels["val"] + labels["test"]) * (regimes * seeds * len(s.variants))
+    most = s.train_rows or float("inf")
+    train = labels["train"].at_most(most)
+    fitted = train if s.final_fit == "train" else (labels["train"] + labels["val"]).at_most(most)
+    regimes, barts = len(s.regimes), len(world.profile.bart_checkpoint.all_seeds)
+    chosen = min(max(1, len(s.candidates)), regimes)
+    gnns = [v for v in s.variants if "gnn" in v]
+    models = sum(1 if v.startswith("random") else barts for v in gnns)
+    on_folds = s.folds * (max(1, len(s.candidates)) + max(0, len(gnns) - 1) * chosen)
+    further = max(0, models * len(s.seeds) - len(gnns)) * chosen
+    finals = models * len(s.seeds) * chosen
+    work = ((train + labels["val"] * (regimes / chosen)) * (s.epochs * (on_folds + further))
+            + (fitted * s.epochs + labels["test"] * (regimes / chosen)) * finals)
+    scored = (labels["val"] + labels["test"]) * (regimes * len(s.seeds) * len(s.variants) * barts)
+    raw = labels["val"] * (4 * s.epochs * regimes * (on_folds + further))
     held = facts.rows * (4 * D)
+    held = held if held.value <= HELD_BYTES else held * 0
+    processes = 1 if world.on_gpu else s.workers or world.cores
     nodes = Figure(s.batch * nodes_a_seed(facts.edges_a_row, s.fan_out, entity=True), "assumed")
     batch = nodes * (4 * (D + 6 * world.profile.sage_weights.hidden))
-    with_gnn = seeds * sum("gnn" in v for v in s.variants)
-    an_epoch = train + labels["val"] * regimes
     return Estimate(
-        disk=scored * Figure(12, "assumed"), meanwhile=scored * Figure(12, "assumed"),
-        host=HEAVY + (2 * held if held.value <= HELD_BYTES else held * 0), device=batch,
-        work=Work((an_epoch * s.epochs + labels["test"] * regimes) * with_gnn, "adapted_labels"))
+        disk=scored * Figure(12, "assumed"),
+        meanwhile=scored * Figure(12, "assumed") + raw + held * (barts if processes > 1 else 0),
+        host=(HEAVY + 2 * held) * (processes if processes == 1 else processes + 1),
+        device=batch * processes, work=Work(work, "adapted_labels"))
 
 
 def _transfer_metrics(world: _World) -> Estimate:
-    """As `_downstream_metrics`, for each pre-training, variant and share, and once without any;
-    nothing but a table of scores stays."""
+    """As `_downstream_metrics` in one process, for each pre-training, variant and share, and once
+    without any; nothing is chosen, and nothing but a table of scores stays."""
     profile = world.profile
-    s, facts = profile.transfer_metrics, world.database
+    s = profile.of_task("transfer_metrics", world.name or "", world.task or "")
+    facts = world.database
     labels = facts.label_rows(world.task or "")
     train = labels["train"].at_most(s.train_rows or labels["train"].value)
-    one = _downstream_metrics(world)
+    one = _downstream_metrics(replace(world, cores=1))
     trainings = len(s.shares) * len(s.seeds) * (1 + len(s.variants) * (1 + len(profile.sage_sweep)))
-    work = ((train + labels["val"] * len(s.regimes)) * s.epochs
-            + labels["test"] * len(s.regimes)) * trainings
-    scored = (labels["val"] + labels["test"]) * (len(s.regimes) * trainings)
-    return Estimate(disk=Figure(0.1e6, "assumed"), meanwhile=scored * Figure(12, "assumed"),
+    work = (train * s.epochs + (labels["val"] + labels["test"]) * len(s.regimes)) * trainings
+    return Estimate(disk=Figure(0.1e6, "assumed"), meanwhile=Figure(200 * trainings, "assumed"),
                     host=one.host, device=one.device, work=Work(work, "adapted_labels"))
 
 

@@ -66,7 +66,7 @@ def shapes_of(profile: Profile, shape: ModelShape) -> dict[str, Any]:
         "sage_weights": sage.model_dump(mode="json", include={
             "hidden", "layers", "fan_out", "batch", "edge_type_reduce"}),
         "downstream_metrics": task.model_dump(mode="json", include={
-            "fan_out", "batch", "sampling", "regimes", "head_hidden"}),
+            "fan_out", "batch", "sampling", "regimes", "head_hidden", "workers"}),
     }
 
 

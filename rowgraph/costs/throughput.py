@@ -10,6 +10,7 @@ to deliver (docs/decisions/costs.md).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +18,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
 
-from rowgraph.adaptation.training import adapt
+from rowgraph.adaptation.inputs import Inputs
+from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.adaptation.training import train
 from rowgraph.adaptation.variants import variant
+from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.random_world import RandomVectors, random_graph, random_task
@@ -34,6 +38,7 @@ from rowgraph.randomness import generator
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 from rowgraph.sage.seeds import SeedPlan
+from rowgraph.tasks.folds import View
 
 REAL_BELOW = 100_000_000  # parameters of a model that a CPU measures in full
 FEW_TOKENS = 512  # of a device batch of a larger one: less would not fill the cores
@@ -100,7 +105,8 @@ def _measure_rates(profile: Profile, shape: ModelShape, tokens_a_row: int, scrat
         {"trained_tokens": rows, "encoded_tokens": rows,
          "trained_seeds": f"a random graph of {sum(graph.num_nodes.values())} nodes, "
                           f"{_seeds(profile, device)} seeds a batch",
-         "adapted_labels": "one variant, one epoch, on the same graph"},
+         "adapted_labels": "one variant, one epoch, on the same graph, "
+                           f"{processes_of(profile.downstream_metrics, device)} at once"},
         {"device": device, "device_name": device_name(device),
          "threads": torch.get_num_threads(), "date": date, "tokens_a_row": tokens})
 
@@ -258,14 +264,30 @@ def _trained_seeds(profile: Profile, graph: EntityGraph, vectors: RandomVectors,
 
 def _adapted_labels(profile: Profile, graph: EntityGraph, vectors: RandomVectors, device: str,
                     clock: Clock) -> float:
-    """Label rows a second, counted as `costs` counts them, of one epoch of one variant."""
+    """Label rows a second, counted as `costs` counts them, of one epoch of one variant, in as many
+    processes as the stage would have, which hardly disturb each other."""
     settings = profile.downstream_metrics.model_copy(update={"epochs": 1, "train_rows": None})
     sage = profile.sage_weights
     task = random_task(graph.num_nodes["parents"], settings.batch)
     shared = HeteroGraphSAGE(vectors.dim, [], sage.hidden, sage.layers,
                              sage.edge_type_reduce).shared_state_dict()
+    fit = View("fit", task.train, task.train.times)
+    asked = {f"{split} {regime}": View(f"{split} {regime}", labels, labels.times)
+             for split, labels in (("val", task.val), ("test", task.test))
+             for regime in settings.regimes}
+    inputs = Inputs(task, graph, settings)
     started = clock()
-    adapt(task, graph, vectors, shared, variant("bart_gnn_finetuned"), settings, sage, 0,
-          device=device, log=lambda step, metrics: None)
-    rows = len(task.train) + len(settings.regimes) * (len(task.val) + len(task.test))
-    return rows / (clock() - started)
+    for _ in train(inputs, graph, vectors, BartVectors(vectors, shared, sage),
+                   variant("bart_gnn_finetuned"), settings, fit=fit, asked=asked, seed=0,
+                   device=device):
+        pass
+    seconds = clock() - started
+    rows = len(fit.labels) + sum(len(view.labels) for view in asked.values())
+    return rows / seconds * processes_of(settings, device)
+
+
+def processes_of(settings: DownstreamMetricsSettings, device: str) -> int:
+    """Adaptations side by side: one on a GPU, else one a core unless the settings say."""
+    if torch.device(device).type == "cuda":
+        return 1
+    return settings.workers or os.cpu_count() or 1
