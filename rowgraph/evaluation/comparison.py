@@ -31,6 +31,9 @@ COMPARISONS = {"database": pl.String, "task": pl.String, "regime": pl.String, "m
                "ci_high": pl.Float64, "level": pl.Float64, "p_value": pl.Float64,
                "p_adjusted": pl.Float64, "comparisons": pl.Int64, "interval": pl.String,
                "verdict": pl.String}
+VALIDATION = {"database": pl.String, "task": pl.String, "regime": pl.String, "variant": pl.String,
+              "baseline": pl.Boolean, "metric": pl.String, "mean": pl.Float64,
+              "higher_is_better": pl.Boolean}
 ALPHA = 1 - LEVEL
 Basis = Literal["validation", "test", "reference", "pair"]  # how the opponent was picked
 
@@ -76,6 +79,17 @@ def validation_figures(task: Task, predictions: Predictions) -> dict[str, dict[s
     return found
 
 
+def validation_rows(task: Task, figures: Mapping[str, Mapping[str, float]],
+                    baselines: Iterable[str]) -> pl.DataFrame:
+    """`validation_figures` as a table, `VALIDATION`."""
+    known = set(baselines)
+    rows = [{"database": task.database.name, "task": task.name, "regime": regime,
+             "variant": variant, "baseline": variant in known, "metric": task.primary,
+             "mean": mean, "higher_is_better": task.higher_is_better}
+            for regime, of in figures.items() for variant, mean in of.items()]
+    return pl.DataFrame(rows, schema=VALIDATION, orient="row")
+
+
 def best_of(figures: Mapping[str, float], among: Iterable[str],
             higher_is_better: bool) -> str | None:
     """The variant with the best figure among some; of equals the one that comes first."""
@@ -119,14 +133,14 @@ def pairs_of(scored: Mapping[str, Scored], validation: Mapping[str, float],
     return list(kept.values()), best
 
 
-def compare(task: Task, scored: Mapping[Key, Scored], predictions: Predictions,
+def compare(task: Task, scored: Mapping[Key, Scored], validation: Mapping[str, Mapping[str, float]],
             resamples: Resamples, baselines: Iterable[str],
             settings: EvaluationSettings) -> tuple[pl.DataFrame, dict[str, Best]]:
     """Paired differences in the primary metric, corrected for their number.
 
     Args:
         scored: from `score_task`, on the same resamples.
-        predictions: their validation half picks the opponents.
+        validation: from `validation_figures`; picks the opponents.
         baselines: names of the variants that are not ours.
 
     Returns:
@@ -134,7 +148,6 @@ def compare(task: Task, scored: Mapping[Key, Scored], predictions: Predictions,
         is its interval at `level`, which Holm's correction decides. And what validation picked,
         by regime.
     """
-    validation = validation_figures(task, predictions)
     rows: list[dict[str, Any]] = []
     picked: dict[str, Best] = {}
     for regime in dict.fromkeys(key[0] for key in scored):

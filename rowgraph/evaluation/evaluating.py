@@ -12,7 +12,12 @@ from rowgraph.artifacts import Draft
 from rowgraph.encoding.encoder import Log
 from rowgraph.evaluation.averages import answer_rows
 from rowgraph.evaluation.calibration import calibrate
-from rowgraph.evaluation.comparison import compare, sentence
+from rowgraph.evaluation.comparison import (
+    compare,
+    sentence,
+    validation_figures,
+    validation_rows,
+)
 from rowgraph.evaluation.resamples import Resamples
 from rowgraph.evaluation.scoring import metric_rows, score_task, unavailable_rows
 from rowgraph.evaluation.settings import EvaluationSettings
@@ -32,9 +37,10 @@ def evaluate_task(task: Task, folders: Mapping[str, Path], settings: EvaluationS
         folders: by stage, where its artifact lies: `predictions.parquet`, `unavailable.parquet`
             (`UNAVAILABLE`: what could not run, and why), or both.
         settings: of the evaluation.
-        draft: gets `metrics.parquet`, `comparisons.parquet`, `calibration.parquet`,
-            `calibration_error.parquet`, `choices.parquet` (of scalings) and
-            `test_predictions_<regime>.parquet` for each regime.
+        draft: gets `metrics.parquet`, `validation.parquet` (what opponents are picked by),
+            `comparisons.parquet`, `calibration.parquet`, `calibration_error.parquet`,
+            `choices.parquet` (of scalings) and `test_predictions_<regime>.parquet` for each
+            regime.
         log: called with the primary metric of each variant.
 
     Returns:
@@ -60,7 +66,9 @@ def evaluate_task(task: Task, folders: Mapping[str, Path], settings: EvaluationS
     for step, ((regime, variant, metric), one) in enumerate(scored.items(), 1):
         if metric == task.primary:
             log(step, {f"{regime}/{variant}/{metric}": one.mean})
-    comparisons, picked = compare(task, scored, predictions, resamples, baselines, settings)
+    validation = validation_figures(task, predictions)
+    validation_rows(task, validation, baselines).write_parquet(draft.path("validation.parquet"))
+    comparisons, picked = compare(task, scored, validation, resamples, baselines, settings)
     comparisons.write_parquet(draft.path("comparisons.parquet"))
     curves, errors, choices = calibrate(task, predictions, settings.bins)
     curves.write_parquet(draft.path("calibration.parquet"))

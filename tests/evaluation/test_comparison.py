@@ -22,7 +22,8 @@ SETTINGS = EvaluationSettings(bootstrap=200, reference="ours")
 def compared(task, predictions, baselines=(), settings=SETTINGS):
     resamples = Resamples.of(task, settings.bootstrap, settings.fewest_dates)
     scored = score_task(task, predictions, resamples)
-    return compare(task, scored, predictions, resamples, baselines, settings)
+    return compare(task, scored, validation_figures(task, predictions), resamples, baselines,
+                   settings)
 
 
 def pairs(frame):

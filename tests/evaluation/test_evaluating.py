@@ -3,7 +3,7 @@ import pytest
 
 from rowgraph.artifacts import Draft
 from rowgraph.evaluation.calibration import CALIBRATION, CALIBRATION_ERROR
-from rowgraph.evaluation.comparison import COMPARISONS
+from rowgraph.evaluation.comparison import COMPARISONS, VALIDATION
 from rowgraph.evaluation.evaluating import evaluate_task
 from rowgraph.evaluation.scoring import METRICS
 from rowgraph.evaluation.settings import EvaluationSettings
@@ -11,7 +11,7 @@ from rowgraph.tasks.predictions import write_predictions
 
 SETTINGS = EvaluationSettings(bootstrap=60)
 FILES = {"metrics": METRICS, "comparisons": COMPARISONS, "calibration": CALIBRATION,
-         "calibration_error": CALIBRATION_ERROR}
+         "calibration_error": CALIBRATION_ERROR, "validation": VALIDATION}
 
 
 def stages(task, kinds, folder, **variants):
@@ -41,6 +41,8 @@ def test_every_stage_of_a_task_is_scored_compared_and_calibrated(task, kinds, tm
     assert summary["chosen"] == {"rolling": {"model": "ours", "baseline": "lightgbm"}}
     assert summary["finding"]["rolling"].count("`") == 4
     assert set(summary["results"]["rolling"]) == {"ours", "plain", "lightgbm"}
+    assert frames["validation"].select("variant", "baseline").rows() == [
+        ("lightgbm", True), ("ours", False), ("plain", False)]
     assert summary["resampled"] == "80 rows on 8 dates"
     assert len(logged) == 3
     assert pl.read_parquet(tmp_path / "out/test_predictions_rolling.parquet").height == 240
