@@ -90,11 +90,10 @@ class KumoRows:
         empty = np.zeros(len(rows), dtype=bool)  # the seeds come first
         empty[:len(unseen)] = unseen
         mask = pl.Series(~empty)
-        cells = {f"column:{name}": column.gather(rows) for name, column
-                 in self.columns[table].items()}
-        cells |= {f"key:{key}": column.gather(rows) for key, column in self.keys[table].items()}
-        arrays = {name: pl.select(pl.when(mask).then(column)).to_series().to_arrow(
-            compat_level=pl.CompatLevel.oldest()) for name, column in cells.items()}
+        arrays = {f"column:{name}": _arrow(_where(mask, column.gather(rows)))
+                  for name, column in self.columns[table].items()}
+        arrays |= {f"key:{key}": _key_array(_where(mask, column.gather(rows)))
+                   for key, column in self.keys[table].items()}
         stypes = {f"column:{name}": kind for name, kind in self.stypes[table].items()}
         stypes |= {f"key:{key}": Stype.id for key in self.keys[table]}
         return sdm.TableTensor.from_arrow(
@@ -110,8 +109,7 @@ def stypes_of(columns: dict[str, pl.Series], past: np.ndarray) -> dict[str, Styp
         past: bool [rows].
     """
     keep = pl.Series(past)
-    table = pa.table({name: column.filter(keep).to_arrow(compat_level=pl.CompatLevel.oldest())
-                      for name, column in columns.items()})
+    table = pa.table({name: _arrow(column.filter(keep)) for name, column in columns.items()})
     return {name: Stype(kind) for name, kind in sdm.infer_stypes(
         table, text="drop", unsupported="drop").items()}
 
@@ -121,3 +119,16 @@ def _key(database: Database, table: str, key: str) -> pl.Series:
     if column.dtype.is_float():
         column = column.fill_nan(None)
     return column.cast(pl.Int64)
+
+
+def _where(mask: pl.Series, column: pl.Series) -> pl.Series:
+    return pl.select(pl.when(mask).then(column)).to_series()
+
+
+def _arrow(column: pl.Series) -> pa.Array:
+    return column.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _key_array(key: pl.Series) -> pa.Array:
+    """In memory that may be written to: the library refuses other identifiers with nulls."""
+    return pa.array(np.array(key.fill_null(-1).to_numpy()), mask=key.is_null().to_numpy())

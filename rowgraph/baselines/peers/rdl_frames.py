@@ -1,8 +1,8 @@
 """Rows as PyTorch Frame sees them: semantic types and statistics from the past, cells from all.
 
-Types are inferred by PyTorch Frame's own rules, as `relbench.modeling` does, but for three
-differences (docs/decisions/peers.md): from rows older than a cut, evenly spaced instead of drawn;
-text is never taken for dates or for lists; and a number that never varied in the past is left out.
+Types follow PyTorch Frame's rules, as `relbench.modeling` has it, but for three differences
+(docs/decisions/peers.md): they come from rows older than a cut, evenly spaced instead of drawn;
+text is never taken for dates or lists; and a number that never varied in the past is left out.
 Text becomes hashed character n-grams, where RelBench uses GloVe, which is data from outside.
 """
 
@@ -123,11 +123,17 @@ def kind_of(past: pd.Series) -> stype | None:
         known = known.iloc[np.linspace(0, len(known) - 1, SAMPLE).astype(int)]
     if not len(known):
         return None
-    kind = infer_series_stype(known.reset_index(drop=True))
-    if isinstance(known.iloc[0], str) and kind != stype.categorical:
+    first = known.iloc[0]
+    if isinstance(first, list):
+        return stype.multicategorical
+    if isinstance(first, bool):
+        return stype.categorical
+    if isinstance(first, str):
         return (stype.categorical if known.value_counts().min() > RARE
                 else stype.text_embedded)
-    return kind
+    if pd.api.types.is_datetime64_any_dtype(known):
+        return stype.timestamp
+    return infer_series_stype(known.reset_index(drop=True))  # numerical or categorical
 
 
 def _series(column: pl.Series) -> pd.Series:
