@@ -25,12 +25,13 @@ def numbers_of(column: pl.Series,
         float64 [rows], NaN where missing or without a code, and whether they are codes; None for
         text (more than 255 distinct words) and for what is neither number, date nor word.
     """
+    column = column.alias("")  # for polars' own methods a name such as `^a.*$` is a pattern
     if column.dtype.is_numeric():
         return column.cast(pl.Float64).fill_null(np.nan).to_numpy(), False
     if column.dtype in (pl.Date, pl.Datetime):
         days = column.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 86_400e6
         return days.fill_null(np.nan).to_numpy(), False
-    if column.dtype not in (pl.String, pl.Boolean, pl.Categorical):
+    if column.dtype not in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
         return None
     words = column.cast(pl.String)
     known = (words if fitted is None else words.gather(fitted)).drop_nulls().unique().sort()

@@ -118,7 +118,8 @@ class Database:
         column = self.tables[table].time_col
         if column is None:
             return np.full(self.num_rows(table), TIMELESS, dtype=np.int64)
-        series = self.read(table, [column])[column].cast(pl.Datetime("us")).to_physical()
+        series = self.read(table, [column]).to_series().alias("")  # no pattern for polars
+        series = series.cast(pl.Datetime("us")).to_physical()
         return series.fill_null(NEVER).to_numpy().astype(np.int64)
 
     def _visible(self, table: str, columns: list[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ docs/decisions/linearization.md:
 | boolean | `true`, `false` |
 | integer | decimal digits |
 | float | shortest that gives the number back; no `.0`, since a null turns integers into floats |
+| decimal | all its digits, never an exponent |
 | date; timestamp at midnight | `2009-03-29` |
 | timestamp | `2009-03-29 06:00:00`, in UTC if it has a zone; microseconds only where not zero |
 | time of day | `06:00:00`, microseconds only where not zero |
@@ -29,6 +30,7 @@ name, attribute name and text back exactly.
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import re
 from collections.abc import Iterable, Sequence
 
@@ -126,6 +128,8 @@ def text_of(value: object) -> str:
     if isinstance(value, float | np.floating):
         # NumPy prints the shortest text that gives this width back; Python fixes its form.
         return _float_text(float(str(value)) if isinstance(value, np.floating) else value)
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()
     if isinstance(value, np.timedelta64):
@@ -161,6 +165,7 @@ def _timestamp_text(value: dt.datetime) -> str:
 
 def texts_of(column: pl.Series) -> pl.Series:
     """The text of every cell of a column, not escaped; equal to `text_of` cell by cell."""
+    column = column.alias("")  # for polars' own methods a name such as `^a.*$` is a pattern
     kind = column.dtype
     if kind in (pl.String, pl.Categorical, pl.Enum, pl.Boolean) or kind.is_integer():
         texts = column.cast(pl.String)

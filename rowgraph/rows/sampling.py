@@ -141,7 +141,8 @@ def write_sampled_rows(database: Database, sizes: Mapping[tuple[str, str], int],
         keys = list(database.tables[table].key_cols)
         tables[table] = {"columns": frame.columns[:-1], "keys": keys, "row": frame.columns[-1],
                          "rows": frame.height, "of": sizes[database.name, table]}
-        cells = frame.select(database.attributes(table))
+        # Not `select`, for which a name such as `^a.*$` is a pattern.
+        cells = pl.DataFrame([frame[column] for column in database.attributes(table)])
         shown[table] |= {
             "drawn": frame.height, "share": round(frame.height / tables[table]["of"], 6),
             "empty_cells": round(_empty_cells(cells) / max(1, cells.height * cells.width), 6)}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,7 +54,143 @@ def duplicate_a_column(world):
     pq.write_table(table.append_column("score", table["score"]), world.path("games"))
 
 
+def in_place_of(table, put):
+    """Remove a table's file and put something else there."""
+    def change(world):
+        world.path(table).unlink()
+        put(world.path(table))
+    return change
+
+
+def text(words, task=None):
+    def change(world):
+        folder = world.folder / f"tasks/{task}" if task else world.folder
+        path = folder / "manifest.yaml"
+        path.write_text(path.read_text() + words)
+    return change
+
+
+def no_text(*, lists=False):
+    """A column whose text is not UTF-8."""
+    offsets = pa.array([0, 2, 4, 4, 4, 4, 4], pa.int32()).buffers()[1]
+    bad = pa.StringArray.from_buffers(6, offsets, pa.py_buffer(b"ab\xff\xfe"))
+    if lists:
+        bad = pa.ListArray.from_arrays(pa.array(range(7), pa.int32()), bad)
+    return set_column("games", "score", bad)
+
+
+END = np.iinfo(np.int64).max
 DAMAGE = {
+    "a pipe in the place of a table": (
+        in_place_of("games", os.mkfifo), "db/games.parquet", "games", None, "not a regular file",
+        "put the Parquet file itself there"),
+    "a folder in the place of a table": (
+        in_place_of("games", os.mkdir), "db/games.parquet", "games", None, "not a regular file",
+        "put the Parquet file itself there"),
+    "a pipe in the place of labels": (
+        in_place_of("player-active/val", os.mkfifo), "tasks/player-active/val.parquet", None, None,
+        "not a regular file", "put the Parquet file itself there"),
+    "a key twice in a manifest": (
+        text("tables: {}\n"), "manifest.yaml", None, None,
+        "line 13: `tables` is written twice, first on line 6", "mend"),
+    "a table twice in a manifest": (
+        text("  teams: {pkey: null}\n"), "manifest.yaml", None, None,
+        "`teams` is written twice, first on line 7", "mend"),
+    "a manifest with a word that is true in one YAML": (
+        text("  no: {pkey: null}\n"), "manifest.yaml", None, None, "'no' is read in one way",
+        "mend"),
+    "a manifest that is nested without end": (
+        text("x: " + "[" * 3000), "manifest.yaml", None, None, "nested more than 50", "mend"),
+    "a manifest that is a folder": (
+        lambda w: ((w.folder / "manifest.yaml").unlink(), (w.folder / "manifest.yaml").mkdir()),
+        "manifest.yaml", None, None, "it is no regular file", "mend"),
+    "a table whose name is too long for a file": (
+        manifest(lambda m: m["tables"].update({"x" * 300: {"pkey": None}})), "manifest.yaml",
+        "x" * 50, None, "cannot be the name of a table", "letters, digits and underscores"),
+    "text that is not UTF-8": (
+        no_text(), "db/games.parquet", "games", "score", "values that cannot be decoded, in rows "
+        "0 to 1", "UTF-8"),
+    "lists of text that is not UTF-8": (
+        no_text(lists=True), "db/games.parquet", "games", "score", "values that cannot be decoded",
+        "UTF-8"),
+    "times at the end of what a number holds": (
+        set_column("games", "score", [0, END, -END, None, 0, END], pa.timestamp("us")),
+        "db/games.parquet", "games", "score", "3 times before the year 1 or after the year 9999",
+        "write null"),
+    "such times in a time column": (
+        set_column("games", "date", [0, 0, 0, None, 0, END], pa.timestamp("ms")),
+        "db/games.parquet", "games", "date", "1 times before the year 1 or after", "write null"),
+    "such times in lists": (
+        set_column("games", "score", [[0, END], [], None, [-END], [], []],
+                   pa.list_(pa.timestamp("us"))),
+        "db/games.parquet", "games", "score", "2 times before the year 1 or after", "write null"),
+    "days that no calendar has": (
+        set_column("games", "score", [0, 2**31 - 1, -2**31, None, 2932897, -719163], pa.date32()),
+        "db/games.parquet", "games", "score", "4 times before the year 1 or after", "write null"),
+    "a time zone that does not exist": (
+        set_column("games", "score", [0] * 6, pa.timestamp("us", "Mars/Phobos")),
+        "db/games.parquet", "games", "score", "the time zone 'Mars/Phobos' cannot be read",
+        "another type"),
+    "a time zone as an offset, in a list": (
+        set_column("games", "score", [[0]] * 6, pa.list_(pa.timestamp("us", "+05:30"))),
+        "db/games.parquet", "games", "score", "the time zone '+05:30' cannot be read",
+        "another type"),
+    "decimals of more digits than polars has": (
+        set_column("games", "score", [1] * 6, pa.decimal256(60, 2)), "db/games.parquet", "games",
+        "score", "decimals of 60 digits cannot be read", "another type"),
+    "list views": (
+        set_column("games", "score", [[1]] * 6, pa.list_view(pa.int64())), "db/games.parquet",
+        "games", "score", "list views cannot be read", "another type"),
+    "a column without a name": (
+        set_column("games", "", [1] * 6), "db/games.parquet", "games", None,
+        "a column has no name", "name or drop it"),
+    "a key that is an index of pandas": (
+        lambda w: (set_column("teams", "__index_level_0__", [0, 1, 2])(w),
+                   w.manifest(lambda m: m["tables"]["teams"].update(pkey="__index_level_0__"))),
+        "db/teams.parquet", "teams", "__index_level_0__", "an index that pandas wrote",
+        "rename the column"),
+    "a length of time without a unit": (
+        manifest(lambda m: m.update(timedelta="30"), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None, "timedelta is '30', expected a length",
+        "write name, kind"),
+    "a length of time that is a number": (
+        manifest(lambda m: m.update(timedelta=30), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None, "timedelta is 30, expected text",
+        "write name, kind"),
+    "hidden columns that are no pairs": (
+        manifest(lambda m: m.update(remove_columns=["games.score"]), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None, "expected a list of [table, column]",
+        "write name, kind"),
+    "no number of recommendations": (
+        manifest(lambda m: m.update(eval_k=0), "player-teams"),
+        "tasks/player-teams/manifest.yaml", None, None, "eval_k is 0, expected a whole number",
+        "write name, kind"),
+    "recommendations of the entity itself": (
+        manifest(lambda m: m.update(dst_entity_col="player_id"), "player-teams"),
+        "tasks/player-teams/manifest.yaml", None, None, "are both player_id", "write name, kind"),
+    "a task manifest that is a list": (
+        lambda w: (w.folder / "tasks/player-active/manifest.yaml").write_text("- a\n"),
+        "tasks/player-active/manifest.yaml", None, None, "expected keys and values, found list",
+        "write name, kind"),
+    "a foreign key as a class": (
+        manifest(lambda m: (m.clear(), m.update(
+            name="a", kind="autocomplete", task_type="multiclass_classification",
+            entity_table="games", target_col="team_id")), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None,
+        "games.team_id is a foreign key: write task_type: recommendation and eval_k",
+        "write name, kind"),
+    "a link that is no foreign key": (
+        manifest(lambda m: (m.clear(), m.update(
+            name="a", kind="autocomplete", task_type="recommendation", eval_k=2,
+            entity_table="games", target_col="score")), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None, "games.score is no foreign key",
+        "write name, kind"),
+    "a time as a target": (
+        manifest(lambda m: (m.clear(), m.update(
+            name="a", kind="autocomplete", task_type="regression", entity_table="games",
+            target_col="date")), "player-active"),
+        "tasks/player-active/manifest.yaml", None, None, "games.date is a primary key or time",
+        "write name, kind"),
     "a truncated file": (
         cut_file_short, "db/players.parquet", "players", None, "not a readable Parquet file",
         "fetch or build it again"),

@@ -75,7 +75,8 @@ def test_what_is_no_linearized_row_is_refused(text):
     (dt.date(2009, 3, 29), "2009-03-29"), (dt.time(6, 30), "06:30:00"),
     (dt.timedelta(minutes=1, milliseconds=500), "60.5"),
     (b"\x00\xff", "00ff"), ([1, None, "a"], "1, , a"), ({"x": 1.0, "y": "b"}, "x: 1, y: b"),
-    (decimal.Decimal("1.50"), "1.50"), (" two  spaces ", " two  spaces "),
+    (decimal.Decimal("1.50"), "1.50"), (decimal.Decimal("0E-10"), "0.0000000000"),
+    (decimal.Decimal("1.000E-7"), "0.0000001000"), (" two  spaces ", " two  spaces "),
 ])
 def test_each_kind_of_cell_has_one_text(value, text):
     assert text_of(value) == text
