@@ -11,6 +11,7 @@ from rowgraph.evaluation.resamples import (
     shares,
     trainings,
 )
+from rowgraph.resampling import resample_weights
 from rowgraph.tasks.label_tables import LabelTable
 from rowgraph.tasks.predictions import Run
 
@@ -107,3 +108,10 @@ def test_the_words_say_which_luck_an_interval_holds():
     assert say_runs(runs("a", (0,))) == "1 seed"
     assert say_runs(runs("a", (0, 1, 2))) == "3 seeds"
     assert say_runs(runs("a", (0, 1), (5, 6))) == "2 seeds of each of 2 BARTs"
+
+
+def test_rows_as_imputation_draws_them_are_as_many_as_there_are_and_depend_on_their_purpose():
+    weights = resample_weights(50, 8, "a")
+    assert (weights.sum(1) == 50).all()
+    assert (weights == resample_weights(50, 8, "a")).all()
+    assert (weights != resample_weights(50, 8, "b")).any()
