@@ -34,6 +34,7 @@ def result_rows(environment: Any) -> list[dict[str, Any]]:
 def print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool = False) -> None:
     """A table a task: a line a variant, a column a regime."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from rowgraph.tasks.kinds import PRIMARY
@@ -46,14 +47,16 @@ def print_results(console: Any, rows: list[dict[str, Any]], every_metric: bool =
     for (database, task, metric), lines in tables.items():
         regimes = sorted({regime for line in lines.values() for regime in line})
         measured = [r for line in lines.values() for r in line.values() if r["n_test"]]
-        table = Table(title=f"{database} · {task} · {metric} · {measured[0]['n_test']} test rows, "
+        table = Table(title=f"{escape(database)} · {escape(task)} · {metric} · "
+                      f"{measured[0]['n_test']} test rows, "
                       f"{max(r['seeds'] for r in measured)} seeds: mean ± std [95 % interval]",
                       title_justify="left", highlight=False, box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("variant", min_width=20)
         for regime in regimes:
             table.add_column(regime, no_wrap=True)
         for (variant, source), line in lines.items():
-            name = variant if source == "measured" else f"{variant} [dim]({source})[/dim]"
+            name = escape(variant)
+            name += "" if source == "measured" else f" [dim]({escape(source)})[/dim]"
             table.add_row(name, *(_figure(line.get(regime)) for regime in regimes))
         console.print(table)
 
