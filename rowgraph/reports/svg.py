@@ -19,6 +19,8 @@ MODEL, BASELINE, PUBLISHED, PAPER = "#040404", "#050505", "#060606", "#070707"
 VARIABLES = {INK: "ink", FAINT: "faint", LINE: "line", MODEL: "model", BASELINE: "baseline",
              PUBLISHED: "published", PAPER: "paper"}
 TONES = {"model": MODEL, "baseline": BASELINE, "published": PUBLISHED}
+TAG = re.compile(r"<[^>]+>")
+REFERENCE = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "rowgraph", "text.parse_math": False,
     "font.size": 9, "axes.labelsize": 8.5, "axes.titlesize": 9, "xtick.labelsize": 8,
@@ -71,17 +73,23 @@ def to_svg(drawn, key: str, alt: str, scale: float = SCALE) -> str:
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{key}-", text)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r"font: bold ([\d.]+)px [^;\"]*|font: 700 ([\d.]+)px [^;\"]*",
-                  lambda m: f"font-weight: 600; font-size: {m[1] or m[2]}px", text)
-    text = re.sub(r"(fill|stroke): (#0[1-7]0[1-7]0[1-7])\b",
-                  lambda m: f"{m[1]}: var(--{VARIABLES.get(m[2], 'ink')})", text)
+    used = {name for tag in TAG.findall(text) for name in REFERENCE.findall(tag)}
+    text = TAG.sub(lambda m: _tidied(m[0], key, used), text)
     text = re.sub(r"\n\s*", "\n", text).strip()
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     width = float(box[1]) * scale
     head = (f'<svg viewBox="{box[0][9:-1]}" role="img" aria-label="{html.escape(shown(alt, 600))}" '
             f'style="max-width:{width:.0f}px">')
     return head + text[text.index(">") + 1:]
+
+
+def _tidied(tag: str, key: str, used: set[str]) -> str:
+    """A tag with identifiers of this figure, the page's font and the page's colours. Only tags:
+    what a name says is text, whatever it looks like."""
+    tag = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", tag)
+    tag = re.sub(r'(url\(#|href="#)', rf"\g<1>{key}-", tag)
+    tag = re.sub(r'font: ((?:bold|700) )?([\d.]+)px [^;"]*', lambda m: (
+        f"{'font-weight: 600; ' if m[1] else ''}font-size: {m[2]}px"), tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?| transform=\"rotate\(-?0 [^\"]*\"", "", tag)
+    return re.sub(r"(fill|stroke): (#0[1-7]0[1-7]0[1-7])\b",
+                  lambda m: f"{m[1]}: var(--{VARIABLES.get(m[2], 'ink')})", tag)

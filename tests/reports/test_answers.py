@@ -119,6 +119,7 @@ def test_a_comparison_that_was_made_the_other_way_is_turned_round():
 
 
 def test_of_equals_the_first_in_reading_order_is_the_best():
-    rows = pl.DataFrame({"variant": ["a", "b", "c"], "group": ["ours"] * 3, "mean": [0.5, 0.7, 0.7]})
+    rows = pl.DataFrame({"variant": ["a", "b", "c"], "group": ["ours"] * 3,
+                         "mean": [0.5, 0.7, 0.7]})
     assert best(rows, ("ours",), True)["variant"] == "b"
     assert best(rows, ("baseline",), True) is None
