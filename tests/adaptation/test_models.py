@@ -9,10 +9,10 @@ from rowgraph.adaptation.variants import variant
 
 @pytest.fixture
 def build(world, shared, lab):
-    def build(name, seed=0):
+    def build(name, seed=0, width=1):
         torch.manual_seed(seed)
-        return build_model(variant(name), world.graph.node_types, lab.DIM, shared, lab.SETTINGS,
-                           lab.SAGE)
+        return build_model(variant(name), world.graph.node_types, lab.DIM, width, shared,
+                           lab.SETTINGS, lab.SAGE)
 
     return build
 
@@ -53,6 +53,11 @@ def test_the_head_reads_the_gnn_output_itself_beside_32_date_dimensions(build, l
 def test_the_head_has_three_linear_layers_with_relu_and_dropout():
     kinds = [type(layer).__name__ for layer in Head(8, 4, 0.1)]
     assert kinds == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+
+
+def test_the_head_is_as_wide_as_its_answer(build):
+    assert build("bart_head").head[-1].out_features == 1
+    assert build("bart_gnn_frozen", width=3).head[-1].out_features == 3
 
 
 def test_dates_are_counted_in_deviations_of_the_training_dates(lab):

@@ -5,151 +5,179 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from rowgraph.adaptation import training as adaptation
-from rowgraph.adaptation.ablation import HeldEmbeddings
-from rowgraph.adaptation.training import adapt
-from rowgraph.adaptation.variants import variant
+from rowgraph.adaptation import ground as grounds
+from rowgraph.adaptation import training as trainings
+from rowgraph.adaptation.ground import FINAL
+from rowgraph.adaptation.inputs import Inputs
 
-
-@pytest.fixture
-def run(world, shared, lab):
-    """Adapt in the world, with some settings changed."""
-
-    def run(name="bart_gnn_finetuned", seed=0, task=None, log=lambda *_: None, where=world,
-            **changes):
-        return adapt(task or where.task, where.graph, HeldEmbeddings(where.store, where.graph),
-                     shared, variant(name), lab.SETTINGS.model_copy(update=changes), lab.SAGE,
-                     seed, device="cpu", log=log)
-
-    return run
+ROLLING = (("rolling", 8),)
 
 
 def same(a, b):
-    return (a.epoch == b.epoch and a.validation == b.validation and a.curve == b.curve
-            and all(np.array_equal(a.predictions[r][s], b.predictions[r][s])
-                    for r in a.predictions for s in ("val", "test")))
+    return a.curve == b.curve and a.raw.keys() == b.raw.keys() and all(
+        np.array_equal(a.raw[r], b.raw[r]) for r in a.raw)
 
 
-def test_equal_inputs_give_equal_bits_and_another_seed_does_not(run):
-    first = run()
-    assert same(first, run())
-    assert not same(first, run(seed=1))
+def test_equal_inputs_give_equal_bits_and_another_seed_does_not(train):
+    first = train()
+    assert same(first, train())
+    assert not same(first, train(seed=1))
 
 
-def test_the_callers_random_state_is_neither_used_nor_moved(run):
+def test_the_callers_random_state_is_neither_used_nor_moved(train):
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first = run("bart_head")
+    first = train("bart_head", log=lambda *_: torch.rand(3))  # nor by what hears of an epoch
+    torch.manual_seed(5)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(6)
-    assert same(first, run("bart_head"))
+    assert same(first, train("bart_head"))
+
+
+def test_one_thread_does_a_training_and_the_callers_number_stays(train):
+    first = train("bart_head")
+    torch.set_num_threads(2)
+    try:
+        assert same(first, train("bart_head"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(("name", "moves"), [
     ("bart_gnn_frozen", False), ("random_gnn_frozen", False), ("bart_gnn_finetuned", True)])
-def test_training_moves_the_shared_layers_unless_they_are_frozen(name, moves, run, shared,
+def test_training_moves_the_shared_layers_unless_they_are_frozen(name, moves, train, shared,
                                                                  monkeypatch):
     built = []
-    build = adaptation.build_model
-    monkeypatch.setattr(adaptation, "build_model",
+    build = trainings.build_model
+    monkeypatch.setattr(trainings, "build_model",
                         lambda *a: built.append(build(*a)) or built[-1])
     kept = {n: v.clone() for n, v in shared.items()}
-    run(name)
+    train(name)
     after = built[0].gnn.shared_state_dict()
     assert [torch.equal(after[n], kept[n]) for n in kept] == [not moves] * len(kept)
     assert all(torch.equal(shared[n], kept[n]) for n in kept)  # the caller's weights stay
 
 
-def test_nothing_about_the_test_labels_reaches_training_or_choice(run, world):
-    test = world.task.test
-    other = dataclasses.replace(world.task, test=dataclasses.replace(test, target=1 - test.target))
-    assert same(run(), run(task=other))
+def test_no_test_label_is_within_reach_of_a_training(ground_of, world):
+    ground = ground_of()
+    assert np.isnan(ground.task.test.target).all()
+    assert np.array_equal(ground.task.known.target, world.task.known.target)
 
 
-@pytest.mark.parametrize("name", ["bart_gnn_finetuned", "bart_head"])
-def test_each_regime_keeps_the_first_epoch_that_is_best_on_its_own_validation(name, run):
-    done = run(name, epochs=5)
-    for regime in ("frozen_db", "rolling"):
-        curve = [row["value"] for row in done.curve
-                 if (row["split"], row["regime"], row["metric"]) == ("val", regime, "roc_auc")]
-        assert len(curve) == 5
-        assert done.validation[regime] == max(curve)
-        assert done.epoch[regime] == curve.index(max(curve))
+def test_answers_after_an_epoch_are_those_of_a_training_that_ends_there(train):
+    longer = train(fold=FINAL, at=(("frozen_db", 2), ("rolling", 3)), epochs=4)
+    for regime, epochs in (("frozen_db", 2), ("rolling", 3)):
+        alone = train(fold=FINAL, at=((regime, epochs),), epochs=epochs)
+        assert np.array_equal(longer.raw[regime], alone.raw[regime])
 
 
-def test_the_kept_weights_are_those_of_the_kept_epoch(run, world):
-    """Training only as long as the kept epoch gives the same predictions."""
-    done = run(epochs=6, learning_rate=0.05)
-    assert min(done.epoch.values()) < 5
-    for regime, epoch in done.epoch.items():
-        shorter = run(epochs=epoch + 1, learning_rate=0.05)
-        assert np.array_equal(shorter.predictions[regime]["test"],
-                              done.predictions[regime]["test"])
-        assert roc_auc_score(world.task.val.target, done.predictions[regime]["val"]) == (
-            done.validation[regime])
+def test_one_regime_alone_gives_what_it_gives_beside_the_other(train):
+    both, one = train(), train(regimes=("rolling",))
+    assert list(one.raw) == ["rolling"]
+    assert np.array_equal(one.raw["rolling"], both.raw["rolling"])
 
 
-def test_of_equal_epochs_the_first_is_kept(run):
-    assert set(run("bart_head", epochs=3, learning_rate=1e-30).epoch.values()) == {0}
+@pytest.mark.parametrize("sampling", ["latest", "uniform"])
+def test_what_is_kept_between_epochs_and_trainings_changes_nothing(sampling, train, ground_of,
+                                                                   monkeypatch):
+    ground = ground_of(sampling=sampling)
+    train("bart_gnn_frozen", ground=ground)
+    after_another = train(ground=ground)
+    monkeypatch.setattr(grounds, "Inputs", lambda *a: Inputs(*a, room=0))
+    assert same(after_another, train(sampling=sampling))
 
 
-def test_a_regression_keeps_the_epoch_with_the_smallest_error(run, regression_world):
-    done = run("bart_head", where=regression_world, epochs=4)
-    curve = [row["value"] for row in done.curve
-             if (row["split"], row["regime"], row["metric"]) == ("val", "rolling", "mae")]
-    assert done.validation["rolling"] == min(curve)
-    test = done.predictions["rolling"]["test"]
-    assert 0 < test.mean() < 12  # in the target's unit, not in deviations
+def test_with_uniform_sampling_epochs_and_seeds_draw_neighbours_anew(ground_of):
+    ground = ground_of(sampling="uniform")
+    view = ground.scored(1)
+    draws = {(seed, *what): ground.inputs._draw(seed, *what)
+             for seed in (0, 1) for what in (("train", 0), ("train", 1), ("evaluation",))}
+    assert len(set(draws.values())) == len(draws)
+    assert len(view) == len(ground.task.val)
 
 
-def test_regimes_that_see_the_same_share_their_validation(run):
-    done = run("bart_gnn_static")
-    assert np.array_equal(done.predictions["frozen_db"]["val"], done.predictions["rolling"]["val"])
-    assert not np.array_equal(done.predictions["frozen_db"]["test"],
-                              done.predictions["rolling"]["test"])
+def test_each_entity_is_represented_once_for_each_time_it_is_asked_about(ground_of):
+    ground = ground_of()
+    view = ground.asked(training(ground))["frozen_db"]
+    batches, place = ground.inputs.distinct(view, 0, True)
+    rows = np.concatenate([b.rows for b in batches])
+    drivers = len(np.unique(view.labels.rows))
+    assert len(rows) == 2 * drivers  # those of the first date see it in part, all others whole
+    assert len(place) == len(view.labels) == 5 * drivers
+    heard = rows[place] >= 0
+    assert np.array_equal(rows[place][heard], view.labels.rows[heard])
 
 
-def test_only_the_newest_training_rows_are_fitted_when_a_number_is_set(run, world):
-    newest = world.task.train.newest(100)
-    assert same(run(train_rows=100), run(task=dataclasses.replace(world.task, train=newest)))
-    assert not same(run(train_rows=100), run())
+def training(ground):
+    return grounds.Training("bart_gnn_finetuned", 0, 0, 0, len(ground.folds) - 1, 1,
+                            (("frozen_db", 0), ("rolling", 0)))
 
 
-def test_one_regime_alone_gives_what_it_gives_beside_the_other(run):
-    both, one = run(), run(regimes=("rolling",))
-    assert list(one.predictions) == ["rolling"]
-    assert np.array_equal(one.predictions["rolling"]["test"], both.predictions["rolling"]["test"])
+def test_regimes_that_see_the_same_share_their_answers(train):
+    done = train("bart_gnn_static")
+    assert np.array_equal(done.raw["frozen_db"], done.raw["rolling"])
+    final = train("bart_gnn_static", fold=FINAL)
+    assert not np.array_equal(final.raw["frozen_db"], final.raw["rolling"])
 
 
-def test_progress_names_variant_and_seed_once_an_epoch(run):
+def test_only_the_newest_training_rows_are_fitted_when_a_number_is_set(train, ground_of):
+    ground = ground_of(train_rows=100)
+    fit = ground.fit(training(ground))
+    assert len(fit.labels) == 100
+    assert fit.labels.times.min() >= np.sort(ground.task.train.times)[-100]
+    assert not same(train(ground=ground), train())
+
+
+def test_aged_rows_see_no_more_than_fresh_ones(ground_of):
+    ground = ground_of(candidates=({}, {"aged": True}))
+    fresh, old = (ground.fit(dataclasses.replace(training(ground), candidate=c)) for c in (0, 1))
+    assert np.array_equal(fresh.before, fresh.labels.times)
+    assert (old.before <= fresh.before).all()
+    assert (old.before < fresh.before).any()
+
+
+def test_progress_names_variant_and_seed_once_an_epoch(train):
     seen = []
-    run("bart_head", log=lambda step, metrics: seen.append((step, metrics)))
-    assert [step for step, _ in seen] == [0, 1]
+    train("bart_head", log=lambda step, metrics: seen.append((step, metrics)))
+    assert [step for step, _ in seen] == [1, 2]
     assert "bart_head/seed0/val_roc_auc_frozen_db" in seen[0][1]
     assert "bart_head/seed0/train_loss" in seen[0][1]
 
 
-def test_the_graph_finds_a_signal_that_the_entity_row_does_not_have(run, lab, world):
+def on_test(done, world):
+    return roc_auc_score(world.task.test.target, done.raw["rolling"])
+
+
+def test_the_graph_finds_a_signal_that_the_entity_row_does_not_have(train, world):
     settings = {"epochs": 8, "fan_out": (1, 1), "dropout": 0.0}
-    target = world.task.test.target
-    graph = run(**settings).predictions["rolling"]["test"]
-    head = run("bart_head", **settings).predictions["rolling"]["test"]
-    assert roc_auc_score(target, graph) > 0.85
-    assert roc_auc_score(target, head) < 0.65
+    assert on_test(train(fold=FINAL, at=ROLLING, **settings), world) > 0.85
+    assert on_test(train("bart_head", fold=FINAL, at=ROLLING, **settings), world) < 0.65
 
 
-def test_random_labels_stay_at_chance(run, lab, tmp_path):
+def test_random_labels_stay_at_chance(train, lab, tmp_path):
     where = lab.build_world(tmp_path / "db", lab.frames(random_labels=True))
-    done = run(where=where, epochs=8, fan_out=(1, 1), dropout=0.0)
-    assert 0.38 < roc_auc_score(where.task.test.target, done.predictions["rolling"]["test"]) < 0.62
+    done = train(where=where, fold=FINAL, at=ROLLING, epochs=8, fan_out=(1, 1), dropout=0.0)
+    assert 0.38 < on_test(done, where) < 0.62
 
 
-def test_a_training_that_diverges_is_no_result(run):
-    with pytest.raises(ValueError, match="the model has diverged: lower"):
-        run(learning_rate=1e30)
+def test_a_training_that_diverges_is_no_result(train, world):
+    huge = dataclasses.replace(world, task=world.task, store=Huge(world.store))
+    with pytest.raises(ValueError, match=r"(?s)not finite.*diverged"):
+        train(where=huge, learning_rate=1.0)
 
 
-def test_validation_labels_of_one_class_are_no_choice(run, world):
+class Huge:
+    """Vectors that no network survives."""
+
+    def __init__(self, store):
+        self.store, self.dim, self.num_rows = store, store.dim, store.num_rows
+
+    def gather(self, table, rows):
+        return self.store.gather(table, rows) * 1e38
+
+
+def test_validation_labels_of_one_class_are_no_choice(train, world):
     ones = dataclasses.replace(world.task.val, target=np.ones(len(world.task.val)))
     with pytest.raises(ValueError, match="roc_auc is undefined"):
-        run("bart_head", task=dataclasses.replace(world.task, val=ones))
+        train("bart_head", task=dataclasses.replace(world.task, val=ones))
