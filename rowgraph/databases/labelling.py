@@ -91,9 +91,13 @@ def why_no_query(database: Database, task: LabelSchema) -> str | None:
             found = con.sql(_query(task)).columns
     except (duckdb.Error, TypeError, AttributeError) as error:
         return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
+    return _lacking(task, found)
+
+
+def _lacking(task: LabelSchema, columns: Iterable[str]) -> str | None:
     for column in filter(None, (*task.entities, task.target_col, task.time_col)):
-        if column not in found:
-            return f"its SQL yields no column {column}; {near(column, found)}"
+        if column not in columns:
+            return f"its SQL yields no column {column}; {near(column, columns)}"
     return None
 
 
@@ -145,12 +149,16 @@ def _forecasts(database: Database, task: LabelSchema,
         whole = asked.get_db(upto_test_timestamp=False)
         frames = {split: asked.get_table(split, mask_input_cols=False, db=whole).df
                   for split in splits}
-        return {split: pa.Table.from_pandas(frame, preserve_index=False)
+        made = {split: pa.Table.from_pandas(frame, preserve_index=False)
                 for split, frame in frames.items()}
     except Exception as error:  # of RelBench, DuckDB, pandas or Arrow, each of which has its own
         raise ValueError(f"RelBench cannot make its labels ({type(error).__name__}: "
                          f"{reason(error)}); correct the manifest, or ship the label tables"
                          ) from error
+    for table in made.values():
+        if lacking := _lacking(task, table.column_names):
+            raise ValueError(lacking)
+    return made
 
 
 def _asked(asked: Any, task: LabelSchema, db: Any, timestamps: Any) -> Any:
