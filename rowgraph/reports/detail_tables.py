@@ -74,17 +74,20 @@ def calibration_table(errors: pl.DataFrame) -> ReportTable:
     """Expected calibration errors, raw and calibrated."""
     lines: list[Row] = []
     if not errors.is_empty():
-        column = next(c for c in errors.columns if c in ("ece", "error", "value"))
-        keys = ["database", "task", "regime"]
-        for place, group in errors.group_by(*keys, maintain_order=True):
+        for place, group in errors.group_by("database", "task", "regime", maintain_order=True):
             lines.append(Band(" · ".join(place)))
             for (variant,), mine in group.group_by("variant", maintain_order=True):
-                by_stage = {r["stage"]: r[column] for r in mine.iter_rows(named=True)}
-                lines.append([variant, number(by_stage.get("raw")),
-                              number(by_stage.get("calibrated"))])
+                stages = {r["stage"]: r for r in mine.iter_rows(named=True)}
+                raw, scaled = stages.get("raw", {}), stages.get("calibrated", {})
+                lines.append([variant, *(number(r.get(k)) for r in (raw, scaled) for k in (
+                    "ece", "log_loss")), scaled.get("method", NONE),
+                    number((scaled or raw).get("ece_if_perfect"))])
     return ReportTable(
-        "Expected calibration error", "Lower is better. Calibrated: after a scaling that was "
-        "fitted on validation.", ("variant", "raw ↓", "calibrated ↓"), lines)
+        "Expected calibration error", "On test rows, lower is better. Calibrated: after the "
+        "scaling that was fitted and chosen on validation. By chance: what the error would be if "
+        "every calibrated probability were right.",
+        ("variant", "error, raw ↓", "log loss, raw ↓", "error, calibrated ↓",
+         "log loss, calibrated ↓", "scaling", "error by chance"), lines)
 
 
 def spread_table(predictions: Mapping[tuple[str, str, str], Path]) -> ReportTable:
@@ -93,21 +96,24 @@ def spread_table(predictions: Mapping[tuple[str, str, str], Path]) -> ReportTabl
     for place, path in predictions.items():
         frame = pl.scan_parquet(path)
         schema = frame.collect_schema()
-        if not {"prediction", "spread"} <= set(schema) or not schema["prediction"].is_numeric():
-            continue
+        one_number = schema["prediction"].is_numeric()
+        said = pl.col("prediction") if one_number else pl.lit(None, pl.Float64)
+        spread = pl.col("spread") if schema["spread"].is_numeric() else pl.col("spread").list.mean()
         found = frame.group_by("variant", maintain_order=True).agg(
-            pl.col("prediction").mean().alias("mean"), pl.col("prediction").std().alias("std"),
-            pl.col("spread").median().alias("median"),
-            pl.col("spread").quantile(0.9, "linear").alias("ninth"),
-            pl.col("target").mean().alias("target")).collect()
-        if found["median"].drop_nulls().is_empty():
+            said.mean().alias("mean"), said.std().alias("std"), spread.median().alias("median"),
+            spread.quantile(0.9, "linear").alias("ninth"),
+            (pl.col("target") if one_number else pl.lit(None, pl.Float64)).mean().alias("target"),
+        ).collect()
+        if found.is_empty() or found["median"].drop_nulls().is_empty():
             continue
-        lines.append(Band(f"{' · '.join(place)} · mean target {number(found['target'][0])}"))
+        rate = f" · mean target {number(found['target'][0])}" if one_number else ""
+        lines.append(Band(" · ".join(place) + rate))
         lines += [[r["variant"], number(r["mean"]), number(r["std"]), number(r["median"]),
                    number(r["ninth"])] for r in found.iter_rows(named=True)]
     return ReportTable(
         "Spread of predictions", "Over test rows: mean and standard deviation of the predictions, "
-        "and the standard deviation over seeds of one row's prediction, median and 90 %. Each row: "
+        "and the standard deviation over seeds of one row's prediction (of recommended lists the "
+        "share that a seed does not name), median and 90 %. Each row: "
         "test_predictions_<regime>.parquet of the evaluation.",
         ("variant", "mean", "over rows", "over seeds, median", "over seeds, 90 %"), lines)
 

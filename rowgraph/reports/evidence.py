@@ -25,7 +25,8 @@ from rowgraph.reports.pretraining_tables import (
 from rowgraph.reports.settings import ReportSettings
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER, METRICS
 
-TRAININGS = ("downstream_metrics", "baseline_metrics", "peer_metrics")
+DOWNSTREAM, EVALUATION = "downstream_metrics", "evaluation"
+CHOOSERS = (DOWNSTREAM, "baseline_metrics", "peer_metrics", EVALUATION)
 WHERE = ("database", "task")
 MEASURED = "measured"
 ORDER = list(dict.fromkeys(m for metrics in METRICS.values() for m in metrics))
@@ -37,7 +38,8 @@ class Evidence:
 
     Args:
         results: metrics of every variant and published figures beside them, with `group`.
-        comparisons: paired tests. choices: every score that a choice was made by, with `stage`.
+        validation: by what validation picked. comparisons: paired tests.
+        choices: every score that a choice was made by, with `stage`.
         importances: of features, where a baseline gives them.
         calibration, calibration_error: reliability curves and their errors.
         curves: of adaptations: database, task, variant, seed, epoch, split, regime, metric, value.
@@ -49,6 +51,7 @@ class Evidence:
     """
 
     results: pl.DataFrame
+    validation: pl.DataFrame
     comparisons: pl.DataFrame
     choices: pl.DataFrame
     importances: pl.DataFrame
@@ -80,16 +83,17 @@ class Evidence:
         results = _results(folders, places, settings)
         maps = {n.partition("__")[2]: f for n, f in folders.items() if n.startswith("row_map__")}
         stages = [(n, f, places.get(n.partition("__")[2])) for n, f in folders.items()
-                  if n.startswith(TRAININGS)]
+                  if n.startswith(CHOOSERS)]
         asked = set(places.values())
         return cls(
             results=results,
+            validation=_evaluated(folders, "validation"),
             comparisons=_evaluated(folders, "comparisons"),
             choices=_of_tasks(stages, "choices"),
             importances=_of_tasks(stages, "importances"),
             calibration=_evaluated(folders, "calibration"),
             calibration_error=_evaluated(folders, "calibration_error"),
-            curves=_of_tasks([s for s in stages if s[0].startswith(TRAININGS[0])], "curves"),
+            curves=_of_tasks([s for s in stages if s[0].startswith(DOWNSTREAM)], "curves"),
             predictions=dict(_predictions(folders, places)),
             row_maps={n: pl.read_parquet(f / "row_map.parquet") for n, f in maps.items()},
             purity={n: pl.read_parquet(f / "purity.parquet") for n, f in maps.items()},
@@ -116,7 +120,8 @@ class Evidence:
     def files(self) -> dict[str, pl.DataFrame]:
         """What the report hands on to programs, by name of the Parquet file."""
         return {
-            "results": self.results, "comparisons": self.comparisons, "choices": self.choices,
+            "results": self.results, "validation": self.validation,
+            "comparisons": self.comparisons, "choices": self.choices,
             "importances": self.importances, "calibration": self.calibration,
             "calibration_error": self.calibration_error, "graphs": self.graphs,
             "pretraining": self.pretraining, "graph_use": self.graph_use,
@@ -130,7 +135,7 @@ def _places(folders: Mapping[str, Path]) -> dict[str, tuple[str, str]]:
     """Database and task, by what follows the stage in a folder's name."""
     found = {}
     for name, folder in folders.items():
-        if name.startswith("evaluation__"):
+        if name.startswith(f"{EVALUATION}__"):
             first = pl.scan_parquet(folder / "metrics.parquet").select(WHERE).first().collect()
             if first.height:
                 found[name.partition("__")[2]] = first.row(0)
@@ -139,7 +144,7 @@ def _places(folders: Mapping[str, Path]) -> dict[str, tuple[str, str]]:
 
 def _evaluated(folders: Mapping[str, Path], file: str) -> pl.DataFrame:
     frames = [pl.read_parquet(folder / f"{file}.parquet") for name, folder in folders.items()
-              if name.startswith("evaluation__") and (folder / f"{file}.parquet").exists()]
+              if name.startswith(f"{EVALUATION}__") and (folder / f"{file}.parquet").exists()]
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 
@@ -158,7 +163,7 @@ def _predictions(folders: Mapping[str, Path], places: Mapping[str, tuple[str, st
                  ) -> Iterator[tuple[tuple[str, str, str], Path]]:
     prefix = "test_predictions_"
     for where, place in places.items():
-        for path in sorted(folders[f"evaluation__{where}"].glob(f"{prefix}*.parquet")):
+        for path in sorted(folders[f"{EVALUATION}__{where}"].glob(f"{prefix}*.parquet")):
             yield (*place, path.stem.removeprefix(prefix)), path
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from rowgraph.reports.notation import interval, number
+
 TITLE = "Filling in cells (Vogel et al. 2023)"
 HEAD = ("database", "regime", "kind", "metric", "method", "mean over columns", "95 % interval",
         "better than usual", "columns", "cells", "unparsable")
@@ -44,7 +46,7 @@ class FilledCells:
     def rows(self) -> list[list[str]]:
         """The cells of the table, by `HEAD`."""
         return [[r["database"], r["regime"], r["kind"], r["metric"], r["method"],
-                 f"{r['mean']:.4f}", f"{r['ci_low']:.4f} to {r['ci_high']:.4f}",
+                 number(r["mean"]), interval(r["ci_low"], r["ci_high"]),
                  "" if r["better"] is None else f"{r['better']} of {r['columns']}",
                  str(r["columns"]), str(r["n_test"]),
                  "" if r["unparsable"] is None else f"{r['unparsable']:.1%}"]

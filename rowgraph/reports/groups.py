@@ -32,8 +32,8 @@ def groups_of(folders: Mapping[str, Path]) -> dict[tuple[str, str], Group]:
     """The group of every variant, by (`<db>__<task>` of the folders' names, variant).
 
     Args:
-        folders: artifact folders by input name; the stages' `predictions.parquet` and
-            `choices.parquet` name their variants.
+        folders: artifact folders by input name; the stages' `predictions.parquet`,
+            `unavailable.parquet` and `choices.parquet` name their variants.
     """
     found: dict[tuple[str, str], Group] = {}
     for name, folder in folders.items():
@@ -49,7 +49,8 @@ def groups_of(folders: Mapping[str, Path]) -> dict[tuple[str, str], Group]:
 
 def _variants(folder: Path) -> list[str]:
     names: dict[str, None] = {}
-    for file, column in (("predictions", "variant"), ("choices", "model")):
+    for file, column in (("predictions", "variant"), ("unavailable", "variant"),
+                         ("choices", "model")):
         path = folder / f"{file}.parquet"
         if path.exists():
             found = pl.scan_parquet(path).select(pl.col(column).unique(maintain_order=True))

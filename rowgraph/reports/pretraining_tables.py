@@ -10,7 +10,7 @@ import polars as pl
 
 from rowgraph.reports import paper
 from rowgraph.reports.filled_cells import HEAD, LEGEND, TITLE, FilledCells
-from rowgraph.reports.notation import NONE
+from rowgraph.reports.notation import NONE, digits_of, figure, number
 from rowgraph.reports.tables import Band, Cell, ReportTable, Row
 
 TRAINED = ("sage_weights", "sage_sweep__")
@@ -109,10 +109,10 @@ def transfer_table(frame: pl.DataFrame) -> ReportTable:
     order = ("database", "task", "regime", "share")
     ordered = frame.sort(*order, maintain_order=True) if frame.height else frame
     rows = [[r["database"], r["task"], r["regime"], f"{r['share']:.0%} ({r['labels']:,})",
-             r["pretraining"], r["variant"], f"{r['mean']:.4f} ± {r['std'] or 0:.4f}",
-             "" if r["gain"] is None else f"{r['gain']:+.4f} ± {r['gain_std'] or 0:.4f}",
+             r["pretraining"], r["variant"], figure(r, whole=False),
+             "" if r["gain"] is None else _gain(r["gain"], r["mean"], r["metric"], r["gain_std"]),
              "" if r["gain"] is None else f"{r['wins']} of {r['seeds']}",
-             "" if r["gain"] is None else f"{r['validation_gain']:+.4f}"]
+             "" if r["gain"] is None else _gain(r["validation_gain"], r["mean"], r["metric"])]
             for r in ordered.iter_rows(named=True)]
     return ReportTable(
         "Transfer: pre-trained against not", "Test figures of the primary metric, mean and "
@@ -120,6 +120,11 @@ def transfer_table(frame: pl.DataFrame) -> ReportTable:
         "labels, positive is better. Choose by the gain on validation.",
         ("database", "task", "regime", "labels", "pre-training", "shared layers", "test",
          "gain", "seeds better", "gain on validation"), rows)
+
+
+def _gain(value: float | None, mean: float, metric: str, std: float | None = None) -> str:
+    digits = digits_of(metric, mean)
+    return number(value, digits, sign=True) + ("" if std is None else f" ± {number(std, digits)}")
 
 
 def _trained(folders: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:

@@ -45,6 +45,8 @@ def question_table(evidence: Evidence, answer: Answer) -> ReportTable:
                else ""): r for r in rows.iter_rows(named=True)}
     keys = list(dict.fromkeys((g, v, s) for g, v, _, s in values))
     primary = {key: values.get((*key[:2], answer.metric, key[2])) for key in keys}
+    on_validation = {r["variant"]: r["mean"] for r in evidence.of(
+        evidence.validation, answer.database, answer.task, answer.regime).iter_rows(named=True)}
     domain = _domain([r for r in primary.values() if r])
     lines: list[Row] = []
     for group, title in GROUPS.items():
@@ -61,17 +63,21 @@ def question_table(evidence: Evidence, answer: Answer) -> ReportTable:
                                 strong=winner is not None and winner["variant"] == key[1]
                                 and group != "published"),
                 _against(tests, answer, cells[answer.metric], group),
+                "" if group == "published" else _digits(answer.metric, on_validation.get(key[1])),
                 *(_short(cells[m]) for m in others),
                 _runs(any_row), _source(any_row)])
     head = [metric_name(m, _higher(rows, m)) for m in (answer.metric, *others)]
     held = next((r["interval"] for r in rows.iter_rows(named=True) if r.get("interval")), "")
     against = "difference" if answer.baseline is None else f"against {answer.baseline['variant']}"
-    names = ["variant", head[0], "95 % interval", "drawn", against, *head[1:], "seeds", "source"]
+    names = ["variant", head[0], "95 % interval", "drawn", against, "on validation", *head[1:],
+             "seeds", "source"]
     return ReportTable(
         f"{answer.database} · {answer.task} · {answer.regime}", _legend(rows, answer, held), names,
         lines,
         {"95 % interval": held or "95 % interval of the mean", head[0]: "mean ± standard "
          "deviation over seeds", against: TESTED,
+         "on validation": f"{head[0]} on validation rows, by which models and baselines are picked",
+        
          "drawn": f"{head[0][:-2]} from {number(domain[0])} to {number(domain[1])}"})
 
 
@@ -121,7 +127,11 @@ def _source(row: Mapping[str, Any]) -> str:
 
 
 def _runs(row: Mapping[str, Any]) -> str:
-    return "" if row.get("seeds") is None else str(row["seeds"])
+    return str(row.get("seeds") or "")
+
+
+def _digits(metric: str, value: float | None) -> str:
+    return "" if value is None else number(value, digits_of(metric, value))
 
 
 def _higher(rows: pl.DataFrame, metric: str) -> bool:

@@ -129,10 +129,11 @@ def _adaptation_curves(evidence: Evidence, number: int, variant: str, what: str)
     for i, (database, task) in enumerate(tasks):
         curves = evidence.of(mine, database, task)
         regimes = curves["regime"].drop_nulls().unique().sort().to_list() or ["validation"]
+        runs = curves.select(pl.col("^(bart|seed)$")).n_unique()
         drawn = page.figure(
             charts.curve_panels(curves, f"curve{number}t{i}", regimes=regimes),
-            f"{task} ({database}), {variant}: by epoch, mean over "
-            f"{curves['seed'].n_unique()} seeds; bands hold all seeds.", SPLITS_KEY)
+            f"{task} ({database}), {variant}: by epoch, mean over {runs} trainings; bands hold "
+            "all of them.", SPLITS_KEY)
         yield drawn if i == 0 else page.folded(f"{task} ({database})", drawn)
 
 
@@ -186,8 +187,9 @@ def pretraining_section(evidence: Evidence) -> str:
 
 def cells_section(evidence: Evidence) -> str:
     """Filling in cells."""
-    filled = evidence.filled
-    return page.table(pretraining_tables.filled_table(filled)) if filled.kinds.height else ""
+    if evidence.filled.kinds.is_empty():
+        return ""
+    return page.table(pretraining_tables.filled_table(evidence.filled), title=None)
 
 
 def choices_section(evidence: Evidence) -> str:

@@ -67,11 +67,10 @@ def metric_rows(database: str, task: str, task_type: str) -> list[dict]:
                     "ci_high": None if mean is None else mean + width,
                     "interval": "95 % over test dates and seeds",
                     "higher_is_better": HIGHER.get(metric, True), "source": "measured"})
-        rows.append({
-            **rows[-1], "regime": regime, "variant": "kumo", "metric": METRICS[task_type][0],
-            "higher_is_better": HIGHER.get(METRICS[task_type][0], True),
-            "seeds": None, "mean": None, "std": None, "ci_low": None, "ci_high": None,
-            "interval": None, "source": "weights not available"})
+        rows += [{
+            **rows[-1], "variant": "kumo", "metric": metric, "seeds": 0, "mean": None, "std": None,
+            "higher_is_better": HIGHER.get(metric, True), "ci_low": None, "ci_high": None,
+            "interval": None, "source": "weights not available"} for metric in METRICS[task_type]]
     return rows
 
 
@@ -116,7 +115,9 @@ def calibration_frames(database: str, task: str) -> tuple[pl.DataFrame, pl.DataF
                     bins.append({**where, "bin": i, "predicted": p,
                                  "observed": float(np.clip(p + off * np.sin(6 * p), 0, 1)),
                                  "count": 80 + i})
-                errors.append({**where, "ece": off / 2, "n_test": 702})
+                errors.append({**where, "method": "none" if stage == "raw" else "temperature",
+                               "ece": off / 2, "ece_if_perfect": 0.02, "log_loss": 0.5 + off,
+                               "n_test": 702})
     return pl.DataFrame(bins), pl.DataFrame(errors)
 
 
@@ -126,6 +127,12 @@ def write_evaluation(folder: Path, database: str, task: str, task_type: str) -> 
     rows = metric_rows(database, task, task_type)
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / "metrics.parquet")
     pl.DataFrame(comparison_rows(rows)).write_parquet(folder / "comparisons.parquet")
+    pl.DataFrame([{
+        **{k: r[k] for k in ("database", "task", "regime", "variant", "metric",
+                             "higher_is_better")},
+        "mean": r["mean"] + 0.02, "baseline": r["variant"] in BASELINES} for r in rows
+        if r["metric"] == METRICS[task_type][0] and r["mean"] is not None
+    ]).write_parquet(folder / "validation.parquet")
     random = np.random.default_rng(3)
     if task_type == "binary_classification":
         bins, errors = calibration_frames(database, task)
@@ -280,6 +287,9 @@ def build_folders(root: Path, database: str = DATABASE, tasks: dict[str, str] | 
         write_stage(at(f"downstream_metrics__{where}"), task_type, [*OURS, *ABLATION], True)
         write_stage(at(f"baseline_metrics__{where}"), task_type, [*BASELINES], False)
         write_stage(at(f"peer_metrics__{where}"), task_type, [*PEERS], False)
+        pl.DataFrame([{"variant": "kumo", "regime": r, "reason": "weights not available"}
+                      for r in REGIMES]).write_parquet(
+            folders[f"peer_metrics__{where}"] / "unavailable.parquet")
         if everything and task_type == "binary_classification":
             write_transfer(at(f"transfer_metrics__{where}"), database, task)
     bart = at("bart_checkpoint")
