@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rowgraph.artifacts import ArtifactStore, Draft
 from rowgraph.databases import resolving, sourcing
 from rowgraph.databases.checking import DatabaseError, check_database
 from rowgraph.databases.database import Database
-from rowgraph.databases.resolving import fingerprint_folder, resolve
+from rowgraph.databases.resolving import extra_tasks_of, fingerprint_folder, resolve
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.databases.sourcing import describe, write_source
 
@@ -23,12 +25,12 @@ def store(tmp_path):
     return ArtifactStore(tmp_path / "home")
 
 
-def publish(store, world, name="tiny", **settings):
+def publish(store, world, name="tiny", extra_tasks=None, **settings):
     """Resolve and publish as the asset `source/<db>` does."""
     settings = DatabaseSettings(name=name, role="pretrain", **settings)
     origin = resolve(name, folders=world.folder.parent, entities=settings.entities, hub=False)
     return store.build(("source", name), 1, settings.effective(), {"origin": origin.fingerprint},
-                       lambda draft: write_source(origin, settings, draft))[0]
+                       lambda draft: write_source(origin, settings, draft, extra_tasks))[0]
 
 
 def test_the_published_artifact_is_a_relbench_folder(store, world):
@@ -174,3 +176,96 @@ def test_a_description_tells_what_is_broken(world, builder, monkeypatch):
     ants = describe("rel-ants", folders=None)
     assert (ants["kind"], ants["here"]) == ("embedded", False)
     assert "pip install ants" in ants["problems"][0]
+
+
+@pytest.fixture
+def beside(tmp_path) -> Path:
+    """The folder of a profile with a task of the world beside it."""
+    folder = tmp_path / "profiles"
+    task = folder / "tasks/tiny/game-score"
+    task.mkdir(parents=True)
+    (task / "manifest.yaml").write_text(
+        "# ours\nname: game-score\nkind: autocomplete\ntask_type: regression\n"
+        "entity_table: games\ntarget_col: score\n")
+    return folder
+
+
+def test_tasks_beside_a_profile_become_tasks_of_the_copy(store, world, beside):
+    import relbench
+
+    extra, fingerprint = extra_tasks_of(beside, "tiny")
+    assert extra == beside / "tasks/tiny"
+    artifact = publish(store, world, extra_tasks=extra)
+    assert artifact.summary["made_labels"] == {
+        "game-score/train": 2, "game-score/val": 1, "game-score/test": 1}
+    assert artifact.summary["tasks"]["game-score"] == {
+        "task_type": "regression", "splits": {"train": 2, "val": 1, "test": 1}}
+    assert relbench.load_dataset(artifact.folder).get_task_names() == [
+        "game-score", "player-active", "player-teams"]
+    test = pq.read_table(artifact.path("tasks/game-score/test.parquet")).to_pydict()
+    assert (test["primary_key"], test["score"]) == ([4], [-1.0])
+    assert not (world.folder / "tasks/game-score").exists()
+    assert sorted(p.name for p in (extra / "game-score").iterdir()) == ["manifest.yaml"]
+    with (extra / "game-score/manifest.yaml").open("a") as handle:
+        handle.write("# changed\n")
+    assert extra_tasks_of(beside, "tiny")[1] != fingerprint
+
+
+def test_a_database_without_tasks_beside_its_profile_is_as_if_there_could_be_none(
+        store, world, beside, tmp_path):
+    assert extra_tasks_of(beside, "other") == (None, None)
+    assert extra_tasks_of(tmp_path / "nowhere", "tiny") == (None, None)
+    assert publish(store, world).data_version == publish(
+        ArtifactStore(tmp_path / "again"), world, extra_tasks=None).data_version
+
+
+def test_a_task_beside_a_profile_may_not_take_the_name_of_another(store, world, beside):
+    (beside / "tasks/tiny/game-score").rename(beside / "tasks/tiny/player-active")
+    extra, _ = extra_tasks_of(beside, "tiny")
+    with pytest.raises(DatabaseError, match=r"tasks/tiny/player-active: tiny has a task of this "
+                                            r"name already; rename the folder"):
+        publish(store, world, extra_tasks=extra)
+    told = describe("tiny", folders=world.folder.parent, extra_tasks=extra)
+    assert "has a task of this name already" in told["problems"][0]
+
+
+def test_a_broken_task_beside_a_profile_is_named_with_its_path(store, world, beside):
+    (beside / "tasks/tiny/game-score/manifest.yaml").write_text("kind: autocomplete\n")
+    with pytest.raises(DatabaseError, match=r"profiles/tasks/tiny/game-score/manifest.yaml: not a "
+                                            r"task manifest"):
+        publish(store, world, extra_tasks=extra_tasks_of(beside, "tiny")[0])
+
+
+def test_labels_follow_their_rows_into_a_smaller_copy(store, world, beside):
+    artifact = publish(store, world, max_rows_per_table=3,
+                       extra_tasks=extra_tasks_of(beside, "tiny")[0])
+    kept = np.load(artifact.path("rows/games.npy")).tolist()
+    scores = Database.open(artifact.folder).read("games")["score"].to_list()
+    for split in ("train", "val", "test"):
+        table = pq.read_table(artifact.path(f"tasks/game-score/{split}.parquet")).to_pydict()
+        assert table["score"] == [scores[row] for row in table["primary_key"]]
+    whole = {"train": [2, 3], "val": [0], "test": [4]}
+    lost = {s: len([r for r in rows if r not in kept]) for s, rows in whole.items()}
+    dropped = artifact.summary["dropped_labels"]
+    assert {s: dropped.get(f"game-score/{s}", 0) for s in whole} == lost
+
+
+def test_labels_that_are_missing_are_made_once_and_said(store, world, monkeypatch):
+    asked = []
+    world.path("player-active/val").unlink()
+    world.path("player-teams/test").unlink()
+    monkeypatch.setattr(sourcing, "make_labels", lambda database, task, splits: (
+        asked.append((task.name, splits))
+        or {s: pq.read_table(world.path("player-active/test")) for s in splits}
+        if task.name == "player-active" else _refuse()))
+    artifact = publish(store, world)
+    assert [name for name, _ in asked] == ["player-active"]
+    assert artifact.summary["made_labels"] == {"player-active/val": 2}
+    assert artifact.path("tasks/player-active/val.parquet").is_file()
+    assert not world.path("player-active/val").exists()
+    [warning] = [w for w in artifact.summary["warnings"] if "could not be made" in w]
+    assert warning.startswith("tasks/player-teams: test labels could not be made: no rows; ")
+
+
+def _refuse():
+    raise ValueError("no rows")
