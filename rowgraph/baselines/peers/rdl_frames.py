@@ -24,7 +24,6 @@ from torch_frame import TensorFrame, stype
 from torch_frame.config import TextEmbedderConfig
 from torch_frame.data import Dataset
 from torch_frame.data.stats import StatType, compute_col_stats
-from torch_frame.utils import infer_series_stype
 
 from rowgraph.baselines.peers.columns import past_rows, plain_columns
 from rowgraph.databases.database import Database
@@ -64,11 +63,16 @@ class RowReader:
 
     def __init__(self, database: Database, text_dim: int):
         self.database = database
-        self._tables = {t: {name: _series(c) for name, c in plain_columns(database, t).items()}
-                        for t in database.tables}
+        self._tables, self._whole = {}, {}
+        for table in database.tables:
+            columns = plain_columns(database, table)
+            self._tables[table] = {name: _series(c) for name, c in columns.items()}
+            self._whole[table] = {name for name, c in columns.items() if c.dtype.is_integer()}
         self._hashing = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 4),
                                           n_features=text_dim, dtype=np.float32)
         self._texts: dict[tuple[str, str], Tensor] = {}
+        self._cut: int | None = None
+        self._latest: RowFrames | None = None
 
     def frames(self, cut: int) -> RowFrames:
         """All rows, described by what was known before the cut.
@@ -77,20 +81,23 @@ class RowReader:
             cut: microseconds; types, means, deviations, categories and year ranges come from
                 strictly older rows.
         """
+        if cut == self._cut:
+            return self._latest
         frames, statistics = {}, {}
         for table, columns in self._tables.items():
             past = past_rows(self.database, table, cut)
             kinds = {name: kind for name, values in columns.items()
-                     if (kind := kind_of(values[past])) is not None}
+                     if (kind := kind_of(values[past], name in self._whole[table]))}
             with _quiet():
-                found: Statistics = {name: compute_col_stats(columns[name][past], kind)
+                found: Statistics = {name: statistics_of(columns[name][past], kind)
                                      for name, kind in kinds.items()}
             for name in [n for n in kinds if found[n].get(StatType.STD) == 0.0]:
                 del kinds[name], found[name]  # a constant, and no unit to measure change in
             frames[table], statistics[table] = (
                 self._framed(table, columns, kinds, found) if kinds
                 else _nothing(self.database.num_rows(table)))
-        return RowFrames(frames, statistics)
+        self._cut, self._latest = cut, RowFrames(frames, statistics)
+        return self._latest
 
     def _framed(self, table: str, columns: dict[str, pd.Series], kinds: dict[str, stype],
                 statistics: Statistics) -> tuple[TensorFrame, Statistics]:
@@ -103,22 +110,25 @@ class RowReader:
         return dataset.tensor_frame, dataset.col_stats
 
     def _text_vectors(self, table: str, column: str, texts: list[str]) -> Tensor:
-        """float32 [rows, text_dim]: of the whole column, each distinct text hashed once."""
+        """float32 [rows, text_dim]: of the whole column, each distinct text hashed once; zero
+        where there is none."""
         if (table, column) not in self._texts:
-            words = pd.Series(texts, dtype=object).str.slice(0, TEXT_LENGTH)
-            codes, distinct = pd.factorize(words)
+            words = ["" if pd.isna(text) else text[:TEXT_LENGTH] for text in texts]
+            codes, distinct = pd.factorize(np.array(words, dtype=object))
             vectors = self._hashing.transform(distinct).toarray()
             self._texts[table, column] = torch.from_numpy(vectors[codes])
         return self._texts[table, column]
 
 
-def kind_of(past: pd.Series) -> stype | None:
+def kind_of(past: pd.Series, whole: bool) -> stype | None:
     """A column's semantic type from its past cells; None where they say nothing.
 
     Args:
         past: as `RowReader` holds columns, rows older than the cut only.
+        whole: the column's own type is one of whole numbers.
     """
     known = past.dropna()
+    gaps = len(known) < len(past)
     if len(known) > SAMPLE:
         known = known.iloc[np.linspace(0, len(known) - 1, SAMPLE).astype(int)]
     if not len(known):
@@ -128,23 +138,38 @@ def kind_of(past: pd.Series) -> stype | None:
         return stype.multicategorical
     if isinstance(first, bool):
         return stype.categorical
-    if isinstance(first, str):
-        return (stype.categorical if known.value_counts().min() > RARE
-                else stype.text_embedded)
     if pd.api.types.is_datetime64_any_dtype(known):
         return stype.timestamp
-    return infer_series_stype(known.reset_index(drop=True))  # numerical or categorical
+    text = isinstance(first, str)
+    # Numbers with gaps are floats to RelBench, whole or not.
+    few = text or whole or (gaps and bool((known % 1 == 0).all()))
+    if few and known.value_counts().min() > RARE:
+        return stype.categorical
+    return stype.text_embedded if text else stype.numerical
+
+
+def statistics_of(past: pd.Series, kind: stype) -> dict[StatType, object]:
+    """PyTorch Frame's statistics of a column; those of numbers not cell by cell, as it does.
+
+    Args:
+        past: rows older than the cut, some known.
+        kind: as `kind_of`.
+    """
+    if kind != stype.numerical:
+        return compute_col_stats(past, kind)
+    numbers = past.dropna().to_numpy()
+    return {StatType.MEAN: np.mean(numbers).item(), StatType.STD: np.std(numbers).item(),
+            StatType.QUANTILES: np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1]).tolist()}
 
 
 def _series(column: pl.Series) -> pd.Series:
-    """As pandas holds it for PyTorch Frame: numbers with NaN, times, or plain Python objects."""
-    dtype = column.dtype
-    if dtype == pl.Boolean or dtype == pl.String or dtype == pl.List:
-        return pd.Series(column.to_list(), dtype=object)
-    if dtype == pl.Datetime:
+    """As pandas holds it for PyTorch Frame: floats with NaN, times, or plain Python objects; by
+    the column's type alone, so that no cell decides how others are read."""
+    if column.dtype.is_numeric():
+        return pd.Series(column.cast(pl.Float64).fill_null(np.nan).to_numpy())
+    if column.dtype == pl.Datetime:
         return pd.Series(column.to_numpy())
-    return pd.Series(column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-                     if dtype.is_float() or column.null_count() else column.to_numpy())
+    return pd.Series(column.to_list(), dtype=object)
 
 
 @contextlib.contextmanager

@@ -73,3 +73,66 @@ def test_any_table_becomes_a_tensor_frame_of_its_rows(frame, cut, tmp_path):
     assert found.num_rows == len(frame)
     numbers = found.feat_dict.get(torch_frame.numerical)
     assert numbers is None or not (numbers.abs() > LARGEST).any()
+
+
+def test_statistics_of_numbers_are_those_of_pytorch_frame():
+    pytest.importorskip("torch_frame", reason="RDL needs: pip install 'rowgraph[rdl]'")
+    import pandas as pd
+    from torch_frame import stype
+    from torch_frame.data.stats import compute_col_stats
+
+    from rowgraph.baselines.peers.rdl_frames import statistics_of
+
+    past = pd.Series([1.5, np.nan, -3.0, 1e9, 0.1])
+    assert statistics_of(past, stype.numerical) == compute_col_stats(past, stype.numerical)
+
+
+@pytest.mark.parametrize(("cells", "whole"), [
+    ([1, 2] * 6, True), ([1, 2, 3] * 2, True), ([1.0, 2.0] * 6, False), ([0.5, 2.0] * 6, False),
+    ([1.0, None] * 6, False), ([0.5, None] * 6, False), ([True, False] * 6, False),
+    (["a", "b"] * 6, False), (["a word or two", "another"], False), ([DAY] * 3, False),
+    ([["a"], ["a", "b"]] * 6, False), ([None] * 3, False)])
+def test_types_are_those_of_pytorch_frame(cells, whole):
+    pytest.importorskip("torch_frame", reason="RDL needs: pip install 'rowgraph[rdl]'")
+    import pandas as pd
+    from torch_frame.utils import infer_series_stype
+
+    from rowgraph.baselines.peers.rdl_frames import kind_of
+
+    plain = isinstance(cells[0], list | bool)
+    past = pd.Series(cells, dtype=object if plain else None)
+    assert kind_of(past, whole) == infer_series_stype(past)
+
+
+def test_text_is_taken_neither_for_dates_nor_for_lists():
+    torch_frame = pytest.importorskip("torch_frame", reason="pip install 'rowgraph[rdl]'")
+    import pandas as pd
+
+    from rowgraph.baselines.peers.rdl_frames import kind_of
+
+    for cells in (["2020-01-01", "2021-01-01"], ["a,b", "b,c", "a,b", "b,c", "b", "a,c", "a,c,b"]):
+        assert kind_of(pd.Series(cells, dtype=object), False) == torch_frame.text_embedded
+
+
+def test_a_gap_in_the_future_changes_no_type(tmp_path):
+    pytest.importorskip("torch_frame", reason="RDL needs: pip install 'rowgraph[rdl]'")
+    from rowgraph.baselines.peers.rdl_frames import RowReader
+
+    whole, kinds = [1, 2] * 10, []
+    for i, last in enumerate((3, None)):
+        database = database_of(tmp_path / str(i), pl.DataFrame({"x": [*whole[:-1], last]}))
+        kinds.append(RowReader(database, 4).frames(database.val_timestamp).kinds())
+    assert kinds[0] == kinds[1]
+
+
+def test_a_missing_text_is_zero_and_equal_texts_are_equal_vectors(tmp_path):
+    torch_frame = pytest.importorskip("torch_frame", reason="pip install 'rowgraph[rdl]'")
+    from rowgraph.baselines.peers.rdl_frames import RowReader
+
+    words = ["a first text", None, "another", "a first text", "", "a last text"]
+    database = database_of(tmp_path, pl.DataFrame({"words": words}))
+    frame = RowReader(database, 16).frames(database.val_timestamp).frames["things"]
+    vectors = frame.feat_dict[torch_frame.embedding].values
+    assert vectors.any(1).tolist() == [True, False, True, True, False, True]
+    assert vectors[0].equal(vectors[3])
+    assert not vectors[0].equal(vectors[5])
