@@ -29,6 +29,7 @@ from rowgraph.reports.svg import (
 
 MARKERS = {"model": "o", "baseline": "s", "published": "D"}
 SPLITS = {"train": FAINT, "frozen_db": MODEL, "rolling": BASELINE}
+FIRST = ("loss", "accuracy")  # of Figures 4 and 5
 LINE_HEIGHT = 0.18  # inches
 REST = "#898989"
 COLOURS = ("#3b82c4", "#e07b39", "#3a9d5d", "#c94f6d", "#8a6fc9", "#a67c3d", "#d86fb2", "#6f8f1f",
@@ -103,7 +104,9 @@ def curve_panels(curves: pl.DataFrame, key: str, *, regimes: Sequence[str]) -> l
         curves: of one task and variant.
     """
     panels = []
-    for i, (metric,) in enumerate(curves.select("metric").unique(maintain_order=True).iter_rows()):
+    metrics = curves["metric"].unique(maintain_order=True).to_list()
+    metrics.sort(key=lambda m: FIRST.index(m) if m in FIRST else len(FIRST))
+    for i, metric in enumerate(metrics):
         with drawing():
             drawn, axes = _plain(metric_name(metric), "epoch")
             mine = curves.filter(metric=metric)
@@ -135,8 +138,8 @@ def loss_panels(points: Sequence[Mapping[str, float | None]], key: str) -> list[
     """Figure 2: the combined loss of both splits, and the squared error; whatever losses there are
     where the training has no such names."""
     step = "epoch" if any("epoch" in p for p in points) else "step"
-    names = [n for n in dict.fromkeys(k for p in points for k in p) if "loss" in n or "mse" in n]
-    kinds = [[n for n in names if "loss" in n], [n for n in names if "mse" in n]]
+    names = dict.fromkeys(k for p in points for k in p)
+    kinds = [[n for n in names if "loss" in n], [n for n in names if n.endswith("mse")]]
     panels = []
     for i, (label, members) in enumerate(zip(("loss", "squared error"), kinds, strict=True)):
         if not members:
@@ -161,20 +164,21 @@ def reliability_panels(calibration: pl.DataFrame, answer: Answer, key: str) -> l
         with drawing():
             where = f"{answer.task} · {answer.regime}"
             drawn, axes = _plain(f"{shown(where, 44)}, {stage}", "predicted (observed upwards)")
-            axes.plot([0, 1], [0, 1], color=LINE, linewidth=1)
-            some = False
+            top = 0.0
             for tone, row in (("model", answer.model), ("baseline", answer.baseline)):
                 mine = calibration.filter(stage=stage, variant=row["variant"]).drop_nulls(
                     ["predicted", "observed"]).filter(pl.col("count") > 0) if row else None
                 if mine is not None and mine.height:
-                    some = True
                     mine = mine.sort("predicted")
+                    top = max(top, mine["predicted"].max(), mine["observed"].max())
                     axes.plot(mine["predicted"], mine["observed"], MARKERS[tone] + "-",
                               color=TONES[tone], markersize=3.5,
                               markerfacecolor=TONES[tone] if tone == "model" else PAPER)
-            axes.set_xlim(-0.02, 1.02)
-            axes.set_ylim(-0.02, 1.02)
-            if some:
+            top = min(1.0, 1.1 * top) or 1.0  # rare ones keep to the corner
+            axes.plot([0, top], [0, top], color=LINE, linewidth=1, zorder=0)
+            axes.set_xlim(-0.02 * top, 1.02 * top)
+            axes.set_ylim(-0.02 * top, 1.02 * top)
+            if len(axes.lines) > 1:
                 panels.append(to_svg(drawn, f"{key}{stage}", "observed against predicted share, "
                                      f"{stage}, {answer.task} under {answer.regime}"))
     return panels

@@ -44,7 +44,7 @@ class Evidence:
         calibration, calibration_error: reliability curves and their errors.
         curves: of adaptations: database, task, variant, seed, epoch, split, regime, metric, value.
         predictions: `test_predictions_<regime>.parquet` by database, task and regime.
-        row_maps, purity: by database as its folder is named.
+        row_maps, purity: by database.
         pretraining, graph_use, transfer, graphs, filled: as `pretraining_tables` reads them.
         trainings: folders of the two pre-trainings, for their curves.
         elsewhere: published figures whose task is not in this profile.
@@ -85,6 +85,10 @@ class Evidence:
         stages = [(n, f, places.get(n.partition("__")[2])) for n, f in folders.items()
                   if n.startswith(CHOOSERS)]
         asked = set(places.values())
+        filled, graph_use = FilledCells.read(folders), graph_use_rows(folders)
+        # Folders are named by what a key may hold; rows know what a database is called.
+        said = (frame["database"] for frame in (results, filled.kinds, graph_use) if frame.height)
+        called = {name.replace("-", "_"): name for column in said for name in column.unique()}
         return cls(
             results=results,
             validation=_evaluated(folders, "validation"),
@@ -95,11 +99,13 @@ class Evidence:
             calibration_error=_evaluated(folders, "calibration_error"),
             curves=_of_tasks([s for s in stages if s[0].startswith(DOWNSTREAM)], "curves"),
             predictions=dict(_predictions(folders, places)),
-            row_maps={n: pl.read_parquet(f / "row_map.parquet") for n, f in maps.items()},
-            purity={n: pl.read_parquet(f / "purity.parquet") for n, f in maps.items()},
-            pretraining=pretraining_frame(folders), graph_use=graph_use_rows(folders),
-            transfer=transfer_frame(folders), graphs=collect_graphs(folders),
-            filled=FilledCells.read(folders),
+            row_maps={called.get(n, n): pl.read_parquet(f / "row_map.parquet")
+                      for n, f in maps.items()},
+            purity={called.get(n, n): pl.read_parquet(f / "purity.parquet")
+                    for n, f in maps.items()},
+            pretraining=pretraining_frame(folders), graph_use=graph_use,
+            transfer=transfer_frame(folders), graphs=collect_graphs(folders, called),
+            filled=filled,
             trainings={n: folders[n] for n in ("bart_checkpoint", "sage_weights") if n in folders},
             elsewhere=sum((f.database, f.task) not in asked for f in settings.published))
 
@@ -209,9 +215,14 @@ def _results(folders: Mapping[str, Path], places: Mapping[str, tuple[str, str]],
                      "variant", nulls_last=True, maintain_order=True).drop(*ranks, "_value")
 
 
-def collect_graphs(folders: Mapping[str, Path]) -> pl.DataFrame:
-    """Nodes and edges of every database, as the paper's Table 1 counts them."""
+def collect_graphs(folders: Mapping[str, Path], called: Mapping[str, str]) -> pl.DataFrame:
+    """Nodes and edges of every database, as the paper's Table 1 counts them.
+
+    Args:
+        called: names of databases by what their folders are named by.
+    """
     prefix = "entity_graph__"
-    found = {name.removeprefix(prefix): EntityGraph.load(folder)
-             for name, folder in folders.items() if name.startswith(prefix)}
+    graphs = {name.removeprefix(prefix): folder for name, folder in folders.items()
+              if name.startswith(prefix)}
+    found = {called.get(name, name): EntityGraph.load(folder) for name, folder in graphs.items()}
     return graph_sizes(found) if found else pl.DataFrame()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rowgraph.reports.settings import UNBOUNDED
@@ -55,12 +55,22 @@ def interval(low: float | None, high: float | None, digits: int = 3, *, sign: bo
     return f"[{number(low, digits, sign=sign)}, {number(high, digits, sign=sign)}]"
 
 
-def figure(row: Mapping[str, Any], *, whole: bool = True) -> str:
-    """A results row's figure: mean, spread over seeds and, if `whole`, its interval."""
+def common_digits(rows: Iterable[Mapping[str, Any]]) -> int:
+    """Decimals for results rows of one metric that stand in a column: those of the largest."""
+    return min((digits_of(r["metric"], r["mean"]) for r in rows if r["mean"] is not None),
+               default=3)
+
+
+def figure(row: Mapping[str, Any], *, whole: bool = True, digits: int | None = None) -> str:
+    """A results row's figure: mean, spread over seeds and, if `whole`, its interval.
+
+    Args:
+        digits: decimals; None for what its own size asks for.
+    """
     mean = row["mean"]
     if mean is None:
         return NONE
-    digits = digits_of(row["metric"], mean)
+    digits = digits_of(row["metric"], mean) if digits is None else digits
     text = number(mean, digits)
     if row.get("std") is not None:
         text += f" ± {number(row['std'], digits)}"
@@ -69,9 +79,8 @@ def figure(row: Mapping[str, Any], *, whole: bool = True) -> str:
     return text
 
 
-def difference(row: Mapping[str, Any], mean: float | None) -> str:
-    """A comparison's difference with its interval, in the decimals of the figure beside it."""
-    digits = digits_of(row["metric"], mean)
+def difference(row: Mapping[str, Any], digits: int) -> str:
+    """A comparison's difference with its interval."""
     return (f"{number(row['difference'], digits, sign=True)} "
             f"{interval(row['ci_low'], row['ci_high'], digits, sign=True)}").strip()
 

@@ -13,7 +13,7 @@ from rowgraph.reports.style import STYLE
 from rowgraph.reports.tables import Band, Cell, Dots, ReportTable, Row, text_of
 
 NUMERIC = re.compile(  # numbers with what belongs to them, a unit, or nothing
-    r"^(?:[−+<\[]?\.?\d[\d.,%±−+ \[\]e/-]*(?:s|min|h|MiB|GiB|of)?[\d ]*(?:s|min)?|–|)$")
+    r"^(?:[−+<\[]?\.?\d[\d.,%±−+ \[\]e/-]*(?:s|min|h|MiB|GiB|of)?[\d ]*(?:s|min)?|–|undefined)$")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 WIDE = 34  # letters from which a cell may break
 ROW_LIMIT = 400  # rows of a table that the page shows; the rest are in the Parquet file

@@ -7,18 +7,19 @@ are never ranked with what was run here, nor one regime with another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from rowgraph.reports import paper
 from rowgraph.reports.answers import Answer, best, compared
-from rowgraph.reports.evidence import ORDER, Evidence
+from rowgraph.reports.evidence import MEASURED, ORDER, Evidence
 from rowgraph.reports.groups import GROUPS, OPPONENTS, Group
 from rowgraph.reports.notation import (
     NONE,
+    common_digits,
     difference,
-    digits_of,
     figure,
     interval,
     metric_name,
@@ -37,81 +38,104 @@ TESTED = ("difference in the primary metric, positive is better, with the interv
 
 def question_table(evidence: Evidence, answer: Answer) -> ReportTable:
     """Everything measured and published for one question, a line a variant."""
-    rows = evidence.of(evidence.results, answer.database, answer.task, answer.regime)
-    tests = evidence.of(evidence.comparisons, answer.database, answer.task, answer.regime)
+    where = answer.database, answer.task, answer.regime
+    rows = evidence.of(evidence.results, *where)
     found = set(rows["metric"])
-    others = [m for m in ORDER if m in found and m != answer.metric]
-    values = {(r["group"], r["variant"], r["metric"], r["source"] if r["group"] == "published"
-               else ""): r for r in rows.iter_rows(named=True)}
-    keys = list(dict.fromkeys((g, v, s) for g, v, _, s in values))
-    primary = {key: values.get((*key[:2], answer.metric, key[2])) for key in keys}
-    on_validation = {r["variant"]: r["mean"] for r in evidence.of(
-        evidence.validation, answer.database, answer.task, answer.regime).iter_rows(named=True)}
-    domain = _domain([r for r in primary.values() if r])
+    columns = _Columns(
+        answer, [m for m in ORDER if m in found and m != answer.metric],
+        _domain(rows.filter(metric=answer.metric).to_dicts()),
+        {m: common_digits(rows.filter(metric=m).iter_rows(named=True)) for m in found},
+        evidence.of(evidence.comparisons, *where),
+        {r["variant"]: r["mean"]
+         for r in evidence.of(evidence.validation, *where).iter_rows(named=True)})
     lines: list[Row] = []
     for group, title in GROUPS.items():
-        members = [key for key in keys if key[0] == group]
-        if members:
-            lines.append(Band(title))
-        winner = best(rows.filter(metric=answer.metric), (group,), answer.higher_is_better)
-        for key in members:
-            cells = {m: values.get((*key[:2], m, key[2])) for m in (answer.metric, *others)}
-            any_row = next(r for r in cells.values() if r)
-            lines.append([
-                Cell(key[1]),
-                *_primary_cells(cells[answer.metric], any_row, domain, TONES[group],
-                                strong=winner is not None and winner["variant"] == key[1]
-                                and group != "published"),
-                _against(tests, answer, cells[answer.metric], group),
-                "" if group == "published" else _digits(answer.metric, on_validation.get(key[1])),
-                *(_short(cells[m]) for m in others),
-                _runs(any_row), _source(any_row)])
-    head = [metric_name(m, _higher(rows, m)) for m in (answer.metric, *others)]
+        members: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+        for row in rows.filter(group=group).iter_rows(named=True):
+            key = row["variant"], row["source"] if group == "published" else ""
+            members.setdefault(key, {})[row["metric"]] = row
+        lines += [Band(title)] if members else []
+        winner = None if group == "published" else best(
+            rows.filter(metric=answer.metric), (group,), answer.higher_is_better)
+        lines += [columns.line(cells, group, strong=winner is not None
+                               and winner["variant"] == variant)
+                  for (variant, _), cells in members.items()]
     held = next((r["interval"] for r in rows.iter_rows(named=True) if r.get("interval")), "")
+    names = [metric_name(m, _higher(rows, m)) for m in (answer.metric, *columns.others)]
     against = "difference" if answer.baseline is None else f"against {answer.baseline['variant']}"
-    names = ["variant", head[0], "95 % interval", "drawn", against, "on validation", *head[1:],
-             "seeds", "source"]
     return ReportTable(
-        f"{answer.database} · {answer.task} · {answer.regime}", _legend(rows, answer, held), names,
-        lines,
-        {"95 % interval": held or "95 % interval of the mean", head[0]: "mean ± standard "
-         "deviation over seeds", against: TESTED,
-         "on validation": f"{head[0]} on validation rows, by which models and baselines are picked",
-        
-         "drawn": f"{head[0][:-2]} from {number(domain[0])} to {number(domain[1])}"})
+        " · ".join(where), _legend(rows, answer, held),
+        ["variant", names[0], "95 % interval", "drawn", against, "on validation", *names[1:],
+         "seeds", "source"], lines,
+        {names[0]: "mean ± standard deviation over seeds",
+         "95 % interval": held or "95 % interval of the mean", against: TESTED,
+         "on validation": f"{names[0]} on validation rows, which pick models and baselines",
+         "drawn": f"{names[0][:-2]} from {number(columns.domain[0])} to "
+                  f"{number(columns.domain[1])}"})
 
 
-def _primary_cells(row: Mapping[str, Any] | None, any_row: Mapping[str, Any],
-                   domain: tuple[float, float], tone: Tone, *, strong: bool) -> list[Cell]:
-    if row is None or row["mean"] is None:
-        source = any_row["source"] or ""
-        missing = NONE if source in ("", "measured") or any_row["mean"] is not None else source
-        return [Cell(missing), Cell(""), Cell("")]
-    digits = digits_of(row["metric"], row["mean"])
-    bounds = interval(row["ci_low"], row["ci_high"], digits)
-    tip = row["source"] if row["group"] == "published" else row.get("interval") or ""
-    return [Cell(figure(row, whole=False), strong=strong, tip=tip), Cell(bounds, tip=tip),
-            Cell("", dots=Dots(row["mean"], row["ci_low"], row["ci_high"], domain, tone))]
+@dataclass(frozen=True)
+class _Columns:
+    """What all lines of a question's table share.
+
+    Args:
+        others: metrics beside the primary one. digits: decimals, by metric.
+        domain: of what is drawn. tests: comparisons of the question.
+        validation: the primary metric on validation, by variant.
+    """
+
+    answer: Answer
+    others: Sequence[str]
+    domain: tuple[float, float]
+    digits: Mapping[str, int]
+    tests: pl.DataFrame
+    validation: Mapping[str, float]
+
+    def line(self, cells: Mapping[str, Mapping[str, Any]], group: Group, *,
+             strong: bool) -> list[str | Cell]:
+        """A variant's cells, from its results rows by metric."""
+        metric = self.answer.metric
+        any_row, digits = next(iter(cells.values())), self.digits[metric]
+        seen = None if group == "published" else self.validation.get(any_row["variant"])
+        return [any_row["variant"], *self._primary(cells.get(metric), any_row, group, strong),
+                _against(self.tests, self.answer, cells.get(metric), group, digits),
+                "" if seen is None else number(seen, digits),
+                *(_short(cells.get(m), self.digits[m]) for m in self.others),
+                str(any_row.get("seeds") or ""), _source(any_row)]
+
+    def _primary(self, row: Mapping[str, Any] | None, any_row: Mapping[str, Any], group: Group,
+                 strong: bool) -> list[Cell]:
+        if row is None or row["mean"] is None:
+            source = any_row["source"] or ""
+            missing = NONE if source in ("", MEASURED) or any_row["mean"] is not None else source
+            return [Cell(missing), Cell(""), Cell("")]
+        digits = self.digits[self.answer.metric]
+        bounds = interval(row["ci_low"], row["ci_high"], digits)
+        tip = row["source"] if group == "published" else row.get("interval") or ""
+        return [Cell(figure(row, whole=False, digits=digits), strong=strong, tip=tip),
+                Cell(bounds, tip=tip),
+                Cell("", dots=Dots(row["mean"], row["ci_low"], row["ci_high"], self.domain,
+                                   TONES[group]))]
 
 
 def _against(tests: pl.DataFrame, answer: Answer, row: Mapping[str, Any] | None,
-             group: Group) -> Cell:
+             group: Group, digits: int) -> Cell:
     if answer.baseline is None or row is None or row["mean"] is None or group == "published":
         return Cell("")
     test = compared(tests, answer.metric, row, answer.baseline)
     if test is None:
         return Cell("")
-    return Cell(f"{difference(test, row['mean'])} {WORDS[test['verdict']]}",
+    return Cell(f"{difference(test, digits)} {WORDS[test['verdict']]}",
                 tip=f"{p_value(test['p_value'])}, {p_value(test['p_adjusted'])} after correction")
 
 
-def _short(row: Mapping[str, Any] | None) -> Cell:
+def _short(row: Mapping[str, Any] | None, digits: int = 3) -> Cell:
     """The mean alone; what it holds on demand, and in the table of every metric."""
     if row is None:
         return Cell("")
     if row["mean"] is None:
-        return Cell("undefined" if row["source"] == "measured" else NONE)
-    return Cell(number(row["mean"], digits_of(row["metric"], row["mean"])), tip=figure(row))
+        return Cell("undefined" if row["source"] == MEASURED else NONE)
+    return Cell(number(row["mean"], digits), tip=figure(row))
 
 
 def _spread(row: Mapping[str, Any] | None) -> Cell:
@@ -124,14 +148,6 @@ def _source(row: Mapping[str, Any]) -> str:
     if row["group"] != "published":
         return ""
     return f"{row['kind']} · {row['source']}" if row.get("kind") else row["source"]
-
-
-def _runs(row: Mapping[str, Any]) -> str:
-    return str(row.get("seeds") or "")
-
-
-def _digits(metric: str, value: float | None) -> str:
-    return "" if value is None else number(value, digits_of(metric, value))
 
 
 def _higher(rows: pl.DataFrame, metric: str) -> bool:
@@ -215,8 +231,10 @@ def every_metric_table(evidence: Evidence) -> ReportTable:
     for (database, task, metric, regime), group in evidence.results.group_by(
             "database", "task", "metric", "regime", maintain_order=True):
         lines.append(Band(f"{database} · {task} · {metric_name(metric)} · {regime}"))
-        lines += [[r["variant"], "undefined" if r["mean"] is None and r["source"] == "measured"
-                   else figure(r), _runs(r), "" if r["n_test"] is None else f"{r['n_test']:,}",
-                   r["source"] or ""] for r in group.iter_rows(named=True)]
+        for r in group.iter_rows(named=True):
+            undefined = r["mean"] is None and r["source"] == MEASURED
+            lines.append([r["variant"], "undefined" if undefined else figure(r),
+                          str(r["seeds"] or ""), f"{r['n_test']:,}" if r["n_test"] else "",
+                          r["source"] or ""])
     return ReportTable("Every metric", "Mean ± standard deviation over seeds and 95 % interval.",
                        ("variant", "figure", "seeds", "test rows", "source"), lines)

@@ -69,7 +69,8 @@ def answers_section(answers: Sequence[Answer]) -> str:
                       "The model and the baseline that validation picked, another baseline where "
                       "it is the best on test, and the best published figure of each question. "
                       "Lines: 95 % intervals of the mean; a published figure has none. A panel "
-                      "holds one metric and one regime.", TONES_KEY)
+                      "holds one metric and one regime.",
+                      TONES_KEY if any(a.published for a in answers) else TONES_KEY[:2])
         + page.folded("How to read this", *map(page.paragraph, HOW_TO_READ)))
 
 
@@ -189,7 +190,7 @@ def cells_section(evidence: Evidence) -> str:
     """Filling in cells."""
     if evidence.filled.kinds.is_empty():
         return ""
-    return page.table(pretraining_tables.filled_table(evidence.filled), title=None)
+    return _folded_table(pretraining_tables.filled_table(evidence.filled))
 
 
 def choices_section(evidence: Evidence) -> str:

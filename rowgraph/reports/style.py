@@ -88,7 +88,7 @@ details thead th:first-child{z-index:3}
 th,td{padding:.34rem .5rem}details{padding:0 .6rem}}
 @media print{:root{--paper:#fff;--ink:#000;--faint:#444;--line:#bbb;--shade:#f2f2f2;
 --model:#0b62c4;--baseline:#b2520c;--published:#6a4c9c;--ahead:#1b7a43;--behind:#b3261e}
-nav{display:none}.page{display:block;max-width:none;padding:0}body{font-size:10pt}
+nav{display:none}.dots{width:70px}.legend{break-after:avoid}.page{display:block;max-width:none;padding:0}body{font-size:10pt}
 .box{overflow:visible;max-height:none!important;border:0}table{font-size:8pt}
 th,td{white-space:normal;padding:.15rem .35rem;position:static!important}
 figure,.answers>li,tr{break-inside:avoid}h2,h3{break-after:avoid}}
