@@ -209,10 +209,21 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
 def _texts(database: Database, table: str, columns: list[str], shard: int,
            start: int = 0) -> Iterator[tuple[int, pl.Series]]:
     """Linearized rows of a table from row `start` on, in shards: first row and texts."""
-    for first, frame in database.read_chunks(table, columns or None, shard):
+    for first, frame in _chunks(database, table, columns, shard):
         if first + frame.height > start:
             skip = max(0, start - first)
             yield first + skip, linearize_frame(table, frame[skip:], columns)
+
+
+def _chunks(database: Database, table: str, columns: list[str],
+            rows: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The table in pieces; where a text has no column, frames that hold nothing but their rows."""
+    if columns:
+        yield from database.read_chunks(table, columns, rows)
+    else:
+        count = database.num_rows(table)
+        for first in range(0, count, rows):
+            yield first, pl.select(row=pl.int_range(first, min(first + rows, count)))
 
 
 def first_rows(shards: Iterable[tuple[int, pl.Series]]) -> np.ndarray:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,10 @@ from rowgraph.databases.database import Database
 from rowgraph.embeddings import (
     EmbeddingError,
     EmbeddingStore,
+    OverlaidEmbeddings,
     RandomTwin,
     first_rows,
+    without_hidden,
     write_embeddings,
 )
 from rowgraph.encoding.encoder import Encoded, RowEncoder, encode
@@ -277,3 +281,80 @@ def test_the_twin_refuses_rows_that_are_not_there(written):
 def test_a_store_says_what_it_is(written):
     facts = json.loads((written[0] / "store.json").read_text())
     assert (facts["database"], facts["dim"], facts["dtype"]) == ("rel-tiny", 16, "float32")
+
+
+@pytest.fixture(scope="module")
+def hiding(world) -> Database:
+    """The same database for a task that must not see a result's points."""
+    return world.without([("results", "points"), ("links", "driver")])
+
+
+def hidden(store, hiding, checkpoint, folder, keys=False):
+    return without_hidden(store, hiding, checkpoint, SETTINGS, folder, keys=keys, device="cpu",
+                          log=silent)
+
+
+def test_only_tables_whose_texts_hold_a_hidden_column_are_encoded_anew(
+        world, hiding, checkpoint, written, tmp_path):
+    store = EmbeddingStore.open(written[0])
+    found = hidden(store, hiding, checkpoint, tmp_path)
+    assert isinstance(found, OverlaidEmbeddings)
+    assert found.over.tables == ("results",)  # a key stands in no text
+    rows = np.arange(3)
+    for table in ("drivers", "links"):
+        assert torch.equal(found.gather(table, rows), store.gather(table, rows))
+    texts = linearize_frame("results", hiding.read("results"), hiding.attributes("results"))
+    expected = encode(texts.to_list(), RowEncoder.open(checkpoint, SETTINGS, "cpu"), log=silent)
+    torch.testing.assert_close(found.gather("results", np.arange(50)), torch.from_numpy(expected))
+    assert (found.dim, found.num_rows("results"), found.tables) == (16, 50, store.tables)
+
+
+def test_where_keys_are_text_a_hidden_key_is_too(world, hiding, checkpoint, written, tmp_path):
+    store = EmbeddingStore.open(written[0])
+    assert set(hidden(store, hiding, checkpoint, tmp_path, keys=True).over.tables) == {"results",
+                                                                                       "links"}
+
+
+def test_where_no_text_changes_the_store_serves_as_it_is(world, checkpoint, written, tmp_path):
+    store = EmbeddingStore.open(written[0])
+    found = hidden(store, world.without([("links", "driver")]), checkpoint, tmp_path)
+    assert found is store
+    assert not list(tmp_path.iterdir())
+
+
+def test_neither_vectors_nor_twin_of_a_task_know_a_hidden_cell(world, hiding, checkpoint, written,
+                                                               tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(world.folder, folder)
+    results = world.read("results").with_columns(points=pl.int_range(pl.len()) % 11)
+    results.write_parquet(folder / "db" / "results.parquet")
+    other = Database.open(folder)
+    write(other, checkpoint, tmp_path / "vectors")
+    base = EmbeddingStore.open(tmp_path / "vectors")
+    one = hidden(EmbeddingStore.open(written[0]), hiding, checkpoint, tmp_path / "one")
+    two = hidden(base, other.without(hiding.hidden), checkpoint, tmp_path / "two")
+    rows = np.arange(50)
+    assert not torch.equal(one.base.gather("results", rows), base.gather("results", rows))
+    assert torch.equal(one.gather("results", rows), two.gather("results", rows))
+    for table in world.tables:
+        few = np.arange(min(3, one.num_rows(table)))
+        assert torch.equal(RandomTwin(one, 0).gather(table, few),
+                           RandomTwin(two, 0).gather(table, few))
+
+
+def test_a_second_call_finds_the_vectors_of_the_first(hiding, checkpoint, written, tmp_path,
+                                                      monkeypatch):
+    store = EmbeddingStore.open(written[0])
+    first = hidden(store, hiding, checkpoint, tmp_path)
+    monkeypatch.setattr(RowEncoder, "open", None)
+    second = hidden(store, hiding, checkpoint, tmp_path)
+    assert torch.equal(first.gather("results", np.arange(50)),
+                       second.gather("results", np.arange(50)))
+
+
+def test_vectors_that_do_not_fit_are_not_laid_over_each_other(world, checkpoint, written, tmp_path):
+    other = Database.open(world.folder)
+    fewer = dataclasses.replace(other, tables={"drivers": other.tables["drivers"]})
+    write(fewer, checkpoint, tmp_path / "fewer")
+    with pytest.raises(EmbeddingError, match=r"tables .*'results'.* have other rows"):
+        OverlaidEmbeddings(EmbeddingStore.open(tmp_path / "fewer"), EmbeddingStore.open(written[0]))

@@ -32,7 +32,8 @@ class AdaptationSettings(Section):
     epochs: int = Field(10, gt=0)  # trained; where folds choose, the most that can be chosen
     train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
     batch: int = Field(512, gt=0)
-    learning_rate: float = Field(1e-3, gt=0, le=1)  # docs/decisions/downstream.md
+    # docs/decisions/downstream.md
+    learning_rate: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False)
     head_hidden: int = Field(128, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     date_dim: int = Field(32, gt=0)  # Section 5.1
@@ -56,7 +57,7 @@ class Candidate(Section):
     that it is tried for (`rowgraph.tasks.folds.aged`).
     """
 
-    learning_rate: float | None = Field(None, gt=0, le=1)
+    learning_rate: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     dropout: float | None = Field(None, ge=0, lt=1)
     aged: bool = False
 
