@@ -39,9 +39,6 @@ def make_labels(database: Database, task: LabelSchema,
         ValueError: they cannot be made; the message says why, but not of which task.
     """
     splits = tuple(splits)
-    if task.kind == "external":
-        raise ValueError("external labels cannot be made from the database; fetch "
-                         + ", ".join(f"{split}.parquet" for split in splits))
     for split in splits:
         if refusal := why_not(database, task, split):
             raise ValueError(refusal)
@@ -52,7 +49,9 @@ def make_labels(database: Database, task: LabelSchema,
 
 def why_not(database: Database, task: LabelSchema, split: Split) -> str | None:
     """Why the labels of a split cannot be made, as far as manifest and times decide it."""
-    if task.kind != "forecast":
+    if task.kind == "external":
+        return f"external labels cannot be made from the database; fetch {split}.parquet"
+    if task.autocomplete:
         return None
     span = database.test_timestamp - database.val_timestamp
     if task.timedelta > span:

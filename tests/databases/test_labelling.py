@@ -191,7 +191,7 @@ def test_a_query_that_cannot_be_run_is_known_from_names_alone(
     world.manifest(lambda m: m.update(sql=sql or ";"), "player-active")
     task = schema(busy, "player-active")
     assert message in why_no_query(busy, task)
-    with pytest.raises(ValueError, match="RelBench cannot make its labels|its SQL yields no"):
+    with pytest.raises(ValueError, match=r"RelBench cannot make its labels|its SQL yields no"):
         make_labels(busy, task, ["train"])
     assert [p for p in os.listdir() if p != "databases"] == []
 
