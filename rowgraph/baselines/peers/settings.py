@@ -26,7 +26,7 @@ class PeerMetricsSettings(SplitSettings):
     steps: int | None = Field(None, gt=0)  # batches of an epoch at most; null = all
     batch: int = Field(512, gt=0)
     train_rows: int | None = Field(None, gt=0)  # newest label rows fitted on; null = all
-    learning_rate: float = Field(5e-3, gt=0)
+    learning_rate: float = Field(5e-3, gt=0, le=1, allow_inf_nan=False)
     channels: int = Field(128, gt=0, multiple_of=2)
     fan_out: tuple[int, ...] = (128, 64)
     text_dim: int = Field(64, gt=0)  # of hashed character n-grams

@@ -96,7 +96,8 @@ def test_installing_an_extra_or_getting_weights_is_another_recipe(small, tmp_pat
 
 @pytest.mark.parametrize("wrong", [
     {"peers": ("rdl", "rdl")}, {"peers": ("griffin",)}, {"seeds": (0, 0)}, {"fan_out": ()},
-    {"fan_out": (3, 0)}, {"kumo_fan_out": (-2,)}, {"channels": 7}, {"epochs": 0}])
+    {"fan_out": (3, 0)}, {"kumo_fan_out": (-2,)}, {"channels": 7}, {"epochs": 0},
+    {"learning_rate": float("inf")}])
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PeerMetricsSettings(**wrong)
