@@ -5,12 +5,13 @@ Shapes: B bootstrap resamples.
 Opponents are picked without a look at test labels: the baseline, the model and the reference that
 are best on validation. The baseline that is best on test stands beside them as the harder one,
 against the one model that validation picked. All comparisons of a task and regime are one family
-for Holm's correction, and the verdict is read off the interval at the level at which Holm tests.
+for Holm's correction, half of whose alpha begins with these two; the verdict is read off the
+interval at the level at which Holm tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -157,7 +158,7 @@ def compare(task: Task, scored: Mapping[Key, Scored], validation: Mapping[str, M
                                          task.higher_is_better)
         found = [_difference(primary[p.variant], primary[p.against], resamples,
                              1 if task.higher_is_better else -1) for p in pairs]
-        adjusted, levels = holm([f.p_value for f in found], ALPHA)
+        adjusted, levels = holm([f.p_value for f in found], ALPHA, _weights(pairs))
         for pair, one, p_adjusted, level in zip(pairs, found, adjusted, levels, strict=True):
             low, high = (None, None) if one.sd is None else t_interval(one.value, one.sd, level,
                                                                        one.df)
@@ -168,6 +169,17 @@ def compare(task: Task, scored: Mapping[Key, Scored], validation: Mapping[str, M
                 "p_adjusted": p_adjusted, "comparisons": len(pairs), "interval": one.words,
                 "verdict": verdict(low, high)})
     return pl.DataFrame(rows, schema=COMPARISONS, orient="row"), picked
+
+
+def _weights(pairs: Sequence[Pair]) -> list[float]:
+    """Half of what may be claimed is kept for the answer: the headline and its harder opponent."""
+    headline = [pair.variant for pair in pairs if pair.headline]
+    answer = [pair.headline or (pair.basis == "test" and pair.variant in headline)
+              for pair in pairs]
+    count = sum(answer)
+    if not count or 2 * count >= len(pairs):
+        return [1.0] * len(pairs)
+    return [0.5 / count if of_it else 0.5 / (len(pairs) - count) for of_it in answer]
 
 
 def verdict(ci_low: float | None, ci_high: float | None) -> Literal["ahead", "behind", "level"]:

@@ -52,8 +52,12 @@ def p_value(value: float, sd: float, df: float) -> float:
     return float(2 * stats.t.sf(abs(value) / sd, df))
 
 
-def holm(p_values: Sequence[float], alpha: float) -> tuple[np.ndarray, np.ndarray]:
+def holm(p_values: Sequence[float], alpha: float,
+         weights: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Holm's step-down correction (1979) for as many comparisons as there are.
+
+    Args:
+        weights: how much of `alpha` each comparison begins with; None = all alike.
 
     Returns:
         The adjusted p-values, and for each comparison the level of confidence at which it was
@@ -61,11 +65,14 @@ def holm(p_values: Sequence[float], alpha: float) -> tuple[np.ndarray, np.ndarra
         is at most `alpha`.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    order, count = np.argsort(p, kind="stable"), len(p)
-    left = count - np.arange(count)
-    stepped = np.minimum(np.maximum.accumulate(p[order] * left), 1.0)
+    share = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=np.float64)
+    order = np.argsort(p / share, kind="stable")
+    left = np.cumsum(share[order][::-1])[::-1]  # the weight of what is not yet decided
+    times = left / share[order]
+    stepped = np.minimum(np.maximum.accumulate(p[order] * times), 1.0)
     rejected = int((stepped <= alpha).sum())
-    adjusted, level = np.empty(count), np.empty(count)
-    adjusted[order] = stepped
-    level[order] = 1 - alpha / np.maximum(left, count - rejected)
+    if rejected < len(p):  # the test stopped there: what follows is judged with what was left
+        times[rejected:] = left[rejected] / share[order][rejected:]
+    adjusted, level = np.empty(len(p)), np.empty(len(p))
+    adjusted[order], level[order] = stepped, 1 - alpha / times
     return adjusted, level

@@ -123,6 +123,17 @@ def test_more_comparisons_make_a_finding_harder(kinds):
     assert row["ci_high"] - row["ci_low"] > few["ci_high"] - few["ci_low"]
 
 
+def test_the_answer_begins_with_half_of_what_may_be_claimed(kinds):
+    task = kinds.task("regression")
+    same = next(iter(kinds.answers(task, {"ours": 0.3}, seeds=(0,)).values()))
+    predictions = {Run("rolling", name, 0): same for name in ("ours", "a", "b", "c", "base")}
+    frame, _ = compared(task, predictions, ["base"])
+    level = dict(zip(frame["headline"], frame["level"], strict=True))
+    assert frame["comparisons"][0] == frame.height == 7
+    assert level[True] == pytest.approx(1 - 0.05 / 2)
+    assert level[False] == pytest.approx(1 - 0.05 / 2 / 6)
+
+
 def test_a_pair_on_the_same_rows_and_seeds_is_told_apart_where_apart_they_overlap(kinds):
     """Shared luck of dates and seeds cancels in the difference."""
     task = kinds.task("regression", dates=12)

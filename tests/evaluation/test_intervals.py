@@ -22,9 +22,22 @@ def test_holms_correction_is_the_books_example():
     assert holm([0.04], ALPHA)[0].tolist() == [0.04]
 
 
-@given(values=st.lists(st.floats(-6, 6), min_size=1, max_size=12), df=st.floats(1, 200))
-def test_an_interval_leaves_out_nought_exactly_where_the_adjusted_p_value_is_small(values, df):
-    adjusted, levels = holm([p_value(v, 1.0, df) for v in values], ALPHA)
+def test_weights_say_how_much_of_alpha_a_comparison_begins_with():
+    p = [0.02, 0.03, 0.001]
+    adjusted, levels = holm(p, ALPHA, [0.5, 0.25, 0.25])
+    # .001 first, with a quarter; then .02 with two thirds of what is left, .03 with all of it.
+    assert adjusted.tolist() == pytest.approx([0.03, 0.03, 0.004])
+    assert levels.tolist() == pytest.approx([1 - ALPHA * 2 / 3, 1 - ALPHA, 1 - ALPHA / 4])
+    for one, other in zip(holm(p, ALPHA), holm(p, ALPHA, [7.0] * 3), strict=True):
+        assert one.tolist() == pytest.approx(other.tolist())
+
+
+@given(values=st.lists(st.floats(-6, 6), min_size=1, max_size=12), df=st.floats(1, 200),
+       data=st.data())
+def test_an_interval_leaves_out_nought_exactly_where_the_adjusted_p_value_is_small(values, df,
+                                                                                   data):
+    weights = data.draw(st.lists(st.floats(0.1, 1), min_size=len(values), max_size=len(values)))
+    adjusted, levels = holm([p_value(v, 1.0, df) for v in values], ALPHA, weights)
     for value, p, level in zip(values, adjusted, levels, strict=True):
         if abs(p - ALPHA) < 1e-9:
             continue
