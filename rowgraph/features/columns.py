@@ -1,0 +1,215 @@
+"""The columns of a database as numbers to aggregate.
+
+| kind | from | value of a row |
+|---|---|---|
+| `number` | numbers, booleans, decimals, durations (days), times of day (hours) | as it is |
+| `share` | words and numbers with frequent values | 1 where it is a certain value, else 0 |
+| `given` | columns and foreign keys that are sometimes empty | 1 where there is a value, else 0 |
+| `length` | long texts | characters |
+| `date` | times other than the row's own | microseconds since 1970; aggregated as an age |
+| `code` | words, for a single row only | position among the words of the past |
+
+Which values are frequent, which words have a code and which columns are ever empty is decided by
+rows strictly older than `val_timestamp`. Primary keys, and columns that are none of these (lists,
+binary), are left out; of foreign keys only whether they are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from rowgraph.databases.database import TIMELESS, Database
+
+Kind = Literal["number", "share", "given", "length", "date", "code"]
+DAY = 86_400e6  # microseconds
+MAX_CODES = 255  # a column of more different words has no codes
+TEXT = 24  # mean characters from which on a column of many different words is text
+WORD_SHARES = (0.02, 0.98)  # a word between these shares of a column's past is frequent
+NUMBER_SHARES = (0.05, 0.95)  # so is a number between these
+GIVEN_SHARES = (0.005, 0.995)  # a column is sometimes empty between these
+CACHED_VALUES = 2**25  # values of columns that are kept, 8 bytes each
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a row.
+
+    Args:
+        table, name: where it comes from.
+        kind: what is made of it.
+        value: of a share: the value that counts, as text.
+        words: of a code: what the codes stand for.
+    """
+
+    table: str
+    name: str
+    kind: Kind
+    value: str | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        name = self.name or "(column without a name)"
+        return {"share": f"{name} = {_short(self.value or '')}", "given": f"{name} is given",
+                "length": f"length of {name}"}.get(self.kind, name)
+
+
+class Tables:
+    """A database's rows, keys, times and columns as arrays, read when asked for.
+
+    Args:
+        database: as a task sees it: hidden columns are not there.
+        frequent: values of a column that become a share, at most.
+    """
+
+    def __init__(self, database: Database, frequent: int):
+        self.database, self.frequent = database, frequent
+        self.num_rows = {table: database.num_rows(table) for table in database.tables}
+        self.times = cache(database.times)
+        self.keys = cache(self._keys)
+        self._columns = cache(self._fitted)
+        self._held: dict[tuple[str, str], pl.Series] = {}
+
+    def past(self, table: str) -> np.ndarray:
+        """bool [rows]: strictly older than `val_timestamp`; all of a table without time."""
+        return self.times(table) < self.database.val_timestamp
+
+    @cached_property
+    def span(self) -> int:
+        """Microseconds that the past covers, but for its oldest and newest thousandth."""
+        times = [self.times(t)[self.past(t)] for t in self.database.tables]
+        times = np.concatenate([t[t != TIMELESS] for t in times if len(t) and t[0] != TIMELESS]
+                               or [np.zeros(1, np.int64)])
+        low, high = np.quantile(times, [0.001, 0.999], method="nearest")
+        return int(high - low)
+
+    def columns(self, table: str, single: bool) -> tuple[Column, ...]:
+        """What can be aggregated over rows of a table, or (`single`) said of one row."""
+        if single:
+            kinds = ("number", "code", "length", "date")
+            return tuple(c for c in self._columns(table) if c.kind in kinds)
+        time_col = self.database.tables[table].time_col
+        return tuple(c for c in self._columns(table) if c.kind != "code"
+                     and not (c.kind == "date" and c.name == time_col))
+
+    def values(self, column: Column) -> np.ndarray:
+        """float64 [rows of its table], NaN where missing."""
+        series = self._series(column.table, column.name)
+        schema = self.database.tables[column.table]
+        if column.kind == "given":
+            if column.name in schema.fkeys:
+                return (self.keys(column.table, column.name) >= 0).astype(np.float64)
+            return _plain(series).is_not_null().to_numpy().astype(np.float64)
+        plain = _plain(series)
+        if column.kind == "share":
+            found = plain == (column.value if plain.dtype == pl.String else float(column.value))
+        elif column.kind == "code":
+            found = plain.replace_strict(list(column.words), np.arange(len(column.words)),
+                                         default=None, return_dtype=pl.Float64)
+        elif column.kind == "length":
+            found = plain.str.len_chars()
+        else:
+            found = plain
+        return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    def _keys(self, table: str, fkey: str) -> np.ndarray:
+        """int64 [rows]: the row that a foreign key names, -1 for none."""
+        parent = self.database.tables[table].fkeys[fkey]
+        keys = _finite(self._series(table, fkey)).fill_null(-1).to_numpy()
+        return np.where((keys >= 0) & (keys < self.num_rows[parent]), keys, -1).astype(np.int64)
+
+    def _series(self, table: str, column: str) -> pl.Series:
+        found = self._held.pop((table, column), None)
+        if found is None:
+            found = self.database.read(table, [column]).to_series().alias("column")
+        self._held[table, column] = found  # the newest last
+        while sum(map(len, self._held.values())) > CACHED_VALUES and len(self._held) > 1:
+            self._held.pop(next(iter(self._held)))
+        return found
+
+    def _fitted(self, table: str) -> tuple[Column, ...]:
+        schema, past = self.database.tables[table], np.flatnonzero(self.past(table))
+        found: list[Column] = []
+        for name in self.database.columns(table):
+            if name == schema.pkey_col or not len(past):
+                continue
+            if name in schema.fkeys:
+                if _between((self.keys(table, name)[past] >= 0).mean(), GIVEN_SHARES):
+                    found.append(Column(table, name, "given"))
+                continue
+            plain = _plain(self._series(table, name))
+            if plain is not None:
+                found += self._of_column(table, name, plain.gather(past))
+        return tuple(found)
+
+    def _of_column(self, table: str, name: str, past: pl.Series) -> list[Column]:
+        found = []
+        known = past.drop_nulls()
+        counts = known.value_counts(sort=True, name="count") if len(known) else None
+        if past.dtype == pl.Datetime:
+            found.append(Column(table, name, "date"))
+        elif past.dtype == pl.String:
+            if counts is not None and len(counts) <= MAX_CODES:
+                words = tuple(known.unique().sort().to_list())
+                found.append(Column(table, name, "code", words=words))
+            elif counts is not None and known.str.len_chars().mean() >= TEXT:
+                found.append(Column(table, name, "length"))
+            found += self._shares(table, name, counts, WORD_SHARES)
+        else:
+            found.append(Column(table, name, "number"))
+            if counts is not None and len(counts) > 2:  # of two values the mean says it
+                found += self._shares(table, name, counts, NUMBER_SHARES)
+        if len(past) and _between(len(known) / len(past), GIVEN_SHARES):
+            found.append(Column(table, name, "given"))
+        return found
+
+    def _shares(self, table: str, name: str, counts: pl.DataFrame | None,
+                bounds: tuple[float, float]) -> list[Column]:
+        if counts is None:
+            return []
+        values = [v if isinstance(v, str) else f"{v!r}".removesuffix(".0")
+                  for v in counts.to_series(0).to_list()]
+        shares = (counts.to_series(1) / counts.to_series(1).sum()).to_list()
+        frequent = [(-s, v) for s, v in zip(shares, values, strict=True) if _between(s, bounds)]
+        most = self.frequent if len(values) > 2 else min(self.frequent, 1)
+        return [Column(table, name, "share", value) for _, value in sorted(frequent)[:most]]
+
+
+def _between(share: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= share <= bounds[1]
+
+
+def _short(text: str, most: int = 40) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
+def _plain(series: pl.Series) -> pl.Series | None:
+    """Numbers as float64, times as naive microseconds, words as strings; None for the rest.
+
+    What is infinite, not a number or a word of blanks counts as missing.
+    """
+    kind = series.dtype
+    if kind == pl.Duration:
+        return _finite(series.dt.total_microseconds()) / DAY
+    if kind == pl.Time:
+        return _finite(series.cast(pl.Int64)) / 3.6e12
+    if kind.is_numeric() or kind in (pl.Boolean, pl.Null):
+        return _finite(series)
+    if kind in (pl.Date, pl.Datetime):
+        return series.dt.epoch("us").cast(pl.Datetime("us"))
+    if kind in (pl.String, pl.Categorical, pl.Enum):
+        words = series.cast(pl.String)
+        return words.set(words.str.strip_chars() == "", None)
+    return None
+
+
+def _finite(series: pl.Series) -> pl.Series:
+    values = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return pl.Series(np.where(np.isfinite(values), values, np.nan), nan_to_null=True)

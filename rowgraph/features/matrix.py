@@ -1,0 +1,122 @@
+"""Computes the candidates of all seeds, path by path, in blocks of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+
+from rowgraph.features.candidates import Candidate, Described, Windows
+from rowgraph.features.columns import DAY, Tables
+from rowgraph.features.events import Events, Seeds
+from rowgraph.features.windows import COUNT, MAX, MIN, SUM, Looks, blocks_of, look_back, summarize
+
+BLOCK = 65_536  # seeds that are summarized at a time
+HELD = 4  # branches whose events are kept at a time
+
+
+def of_seeds(seeds: Seeds, unit: int) -> Iterator[tuple[Described, np.ndarray]]:
+    """What the seeds themselves say: the time of year and of the week, and how stale they are.
+
+    Args:
+        unit: microseconds, the task's horizon.
+    """
+    day = seeds.times // int(DAY)
+    months = seeds.times.astype("datetime64[us]").astype("datetime64[Y]").astype("datetime64[D]")
+    yield (Described("seed", "", "staleness", "in horizons", "age"),
+           (seeds.times - seeds.before) / unit)
+    yield (Described("seed", "", "day of the year", "", "number"),
+           (day - months.astype(np.int64)).astype(float))
+    yield Described("seed", "", "day of the week", "", "number"), ((day + 3) % 7).astype(float)
+
+
+def compute(tables: Tables, entity: str, seeds: Seeds, candidates: list[Candidate],
+            windows: Windows, put: Callable[[int, np.ndarray], None],
+            log: Callable[[int], None]) -> None:
+    """Compute candidates that follow each other by path and column.
+
+    Args:
+        put: called with a candidate's position and float64 [n].
+        log: called with the number of paths that are done.
+    """
+    along = lru_cache(HELD)(lambda branch: Events.along(tables, branch))
+    start = 0
+    for done, (path, group) in enumerate(groupby(candidates, key=lambda c: c.path)):
+        wanted = list(group)
+        rows = seeds.anchored(tables, entity, path.anchor, along, cells=path.branch is None)
+        inverse, unique, before = _pairs(rows, seeds.before)
+        computed = (_cells(tables, unique, before, wanted) if path.branch is None else
+                    _events(tables, along(path.branch), unique, before, wanted, windows))
+        for position, values in computed:
+            put(start + position, np.where(unique >= 0, values, np.nan)[inverse])
+        start += len(wanted)
+        log(done + 1)
+
+
+def _pairs(rows: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each different (row, effective time) once, and where each seed's is."""
+    moments, at = np.unique(before, return_inverse=True)
+    keys, inverse = np.unique(rows * np.int64(len(moments)) + at, return_inverse=True)
+    return inverse, keys // len(moments), moments[keys % len(moments)]
+
+
+def _cells(tables: Tables, rows: np.ndarray, before: np.ndarray,
+           wanted: list[Candidate]) -> Iterator[tuple[int, np.ndarray]]:
+    for position, candidate in enumerate(wanted):
+        values = tables.values(candidate.column)
+        values = values[rows] if len(values) else np.full(len(rows), np.nan)
+        yield position, (before - values) / DAY if candidate.aggregate == "age" else values
+
+
+def _events(tables: Tables, events: Events, rows: np.ndarray, before: np.ndarray,
+            wanted: list[Candidate], windows: Windows) -> Iterator[tuple[int, np.ndarray]]:
+    looks = look_back(events.indptr, events.times, rows, before, windows.lasts, windows.spans)
+    start = 0
+    for column, group in groupby(wanted, key=lambda c: c.column):
+        same = list(group)
+        if column is None:
+            for i, candidate in enumerate(same):
+                yield start + i, _of_times(candidate, events, looks, before)
+        else:
+            values = events.values(tables, column, same[0].path.branch)
+            yield from ((start + i, v) for i, v in _of_values(values, events, looks, same))
+        start += len(same)
+
+
+def _of_times(candidate: Candidate, events: Events, looks: Looks,
+              before: np.ndarray) -> np.ndarray:
+    if candidate.aggregate == "count":
+        return looks.sizes[:, candidate.window].astype(np.float64)
+    out = np.full(len(looks), np.nan)
+    there = looks.end > looks.begin
+    at = looks.begin if candidate.aggregate == "age of the first" else looks.end - 1
+    out[there] = (before[there] - events.times[at[there]]) / DAY
+    return out
+
+
+def _of_values(values: np.ndarray, events: Events, looks: Looks,
+               same: list[Candidate]) -> Iterator[tuple[int, np.ndarray]]:
+    out = np.empty((len(same), len(looks)), dtype=np.float32)
+    blocks = blocks_of(events.indptr, values)
+    for first in range(0, len(looks), BLOCK):
+        some = looks.block(first, first + BLOCK)
+        found = summarize(values, blocks, some)
+        empty = found[:, :, COUNT] == 0
+        count = np.maximum(found[:, :, COUNT], 1)
+        for i, candidate in enumerate(same):
+            w, part = candidate.window, out[i, first:first + BLOCK]
+            if candidate.aggregate == "mean":
+                part[:] = found[:, w, SUM] / count[:, w]
+                part[empty[:, w]] = np.nan
+            elif candidate.aggregate == "sum":
+                part[:] = found[:, w, SUM]
+            elif candidate.aggregate == "last":
+                there = some.end > some.begin
+                part[:] = np.nan
+                part[there] = values[some.end[there] - 1]
+            else:
+                part[:] = found[:, w, MIN if candidate.aggregate == "min" else MAX]
+                part[empty[:, w]] = np.nan
+    yield from enumerate(out)
