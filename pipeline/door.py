@@ -8,12 +8,10 @@ from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import Planned
 from rowgraph.databases.settings import DatabaseSettings
-from rowgraph.profiles import PROFILE_DIR
 
 
 def problems_of(environment: Environment, planned: Iterable[Planned],
-                todo: Iterable[Planned] | None = None, *, values: bool = True,
-                profile_folder: Path = PROFILE_DIR) -> list[str]:
+                todo: Iterable[Planned] | None = None, *, values: bool = True) -> list[str]:
     """What forbids the use of the databases and tasks that some assets need, a line each.
 
     A finished source was checked when it was made, so only its tasks are looked at; a folder that
@@ -25,10 +23,8 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
         todo: those that are to be made; None = all.
         values: whether the values of a folder are read (seconds a GB), or manifests and footers
             alone. Labels are read in any case.
-        profile_folder: where the profile's file lies, perhaps with tasks beside it.
     """
     from rowgraph.databases.checking import check_database
-    from rowgraph.databases.resolving import extra_tasks_of
 
     by_key = {p.node.key: p for p in planned}
     needed = list(by_key.values() if todo is None else todo)
@@ -38,7 +34,7 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
         if not mine:
             continue
         tasks = [task for task in database.tasks if any(node.task == task for node in mine)]
-        extra, _ = extra_tasks_of(profile_folder, database.name)
+        extra, _ = environment.extra_tasks(database.name)
         source = by_key["source", part(database.name)]
         if source.artifact is None and source.folder is not None:
             report = check_database(source.folder, extra, values=values)
@@ -50,22 +46,21 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
     return problems
 
 
-def described(environment: Environment, profile_folder: Path = PROFILE_DIR,
-              ) -> list[dict[str, Any]]:
+def described(environment: Environment) -> list[dict[str, Any]]:
     """Every database of the profile and every other one that is here, as `describe` has it.
 
     Returns:
         Also `database`, `role` (None where it is not the profile's), and in `problems` what
         forbids the tasks that the profile wants.
     """
-    from rowgraph.databases.resolving import extra_tasks_of, known_names
+    from rowgraph.databases.resolving import known_names
     from rowgraph.databases.sourcing import describe
 
     wanted = {d.name: d for d in environment.profile.databases}
     rows = []
     for name in dict.fromkeys([*wanted, *known_names(environment.databases)]):
         settings = wanted.get(name)
-        extra = extra_tasks_of(profile_folder, name)[0] if settings else None
+        extra = environment.extra_tasks(name)[0] if settings else None
         facts = describe(name, folders=environment.databases, extra_tasks=extra,
                          entities=settings.entities if settings else None)
         for kind in ("problems", "warnings"):
@@ -85,7 +80,7 @@ def task_problems(database: DatabaseSettings, tasks: Iterable[str], folder: Path
         database: as in the profile.
         tasks: their names.
         folder: its RelBench 3 folder, sound; None where there is none yet.
-        extra_tasks: those beside the profile (`extra_tasks_of`).
+        extra_tasks: those beside the profile.
     """
     from rowgraph.databases.database import Database
     from rowgraph.databases.embedded import EMBEDDED
