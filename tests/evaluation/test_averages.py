@@ -3,12 +3,14 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rowgraph.databases.database import TableSchema
 from rowgraph.evaluation.averages import answer_rows, mean_predictions, merged_lists
 from rowgraph.tasks.predictions import Run
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 LISTS = st.lists(st.lists(st.integers(0, 8), min_size=0, max_size=4, unique=True), min_size=3,
                  max_size=3)
@@ -18,6 +20,7 @@ def padded(rows):
     return np.array([[*row, -1, -1, -1, -1][:4] for row in rows])
 
 
+@PATIENT
 @given(lists=st.lists(LISTS, min_size=1, max_size=4))
 def test_merged_lists_are_ranked_by_the_sum_of_one_over_place(lists):
     said = np.stack([padded(rows) for rows in lists])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -11,6 +11,8 @@ from rowgraph.evaluation.intervals import (
     percentile_interval,
     t_interval,
 )
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 ALPHA = 0.05
 
@@ -32,6 +34,7 @@ def test_weights_say_how_much_of_alpha_a_comparison_begins_with():
         assert one.tolist() == pytest.approx(other.tolist())
 
 
+@PATIENT
 @given(values=st.lists(st.floats(-6, 6), min_size=1, max_size=12), df=st.floats(1, 200),
        data=st.data())
 def test_an_interval_leaves_out_nought_exactly_where_the_adjusted_p_value_is_small(values, df,
@@ -45,6 +48,7 @@ def test_an_interval_leaves_out_nought_exactly_where_the_adjusted_p_value_is_sma
         assert (low > 0 or high < 0) == (p < ALPHA)
 
 
+@PATIENT
 @given(values=st.lists(st.floats(1e-6, 1), min_size=1, max_size=12))
 def test_holm_is_between_no_correction_and_bonferronis_and_keeps_the_order(values):
     adjusted, levels = holm(values, ALPHA)

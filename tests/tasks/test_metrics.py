@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import relbench.metrics
 import sklearn.metrics as skm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rowgraph.tasks.label_tables import Destinations
 from rowgraph.tasks.metrics import hits, measure
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 BINARY = ("roc_auc", "average_precision", "precision", "accuracy", "f1")
 TRAIN = np.array([1.0, 2.0, 4.0])
@@ -18,6 +20,7 @@ def probabilities(rows):
     return values / values.sum(1, keepdims=True)
 
 
+@PATIENT
 @given(rows=st.lists(st.tuples(st.integers(0, 2), COLUMNS), min_size=2, max_size=20).filter(
     lambda rows: len({r[0] for r in rows}) > 1))
 def test_multiclass_metrics_are_scikit_learns(rows):
@@ -37,6 +40,7 @@ def test_multiclass_metrics_are_scikit_learns(rows):
             skm.roc_auc_score(target == c, prediction[:, int(c)]) for c in set(target)]))
 
 
+@PATIENT
 @given(rows=st.lists(st.tuples(st.sets(st.integers(0, 9)),
                                st.lists(st.integers(0, 9), max_size=3, unique=True)),
                      min_size=1, max_size=15).filter(lambda rows: any(r[0] for r in rows)))

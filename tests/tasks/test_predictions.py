@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rowgraph.databases.database import Database, TableSchema
@@ -18,6 +18,8 @@ from rowgraph.tasks.predictions import (
     schema,
     write_predictions,
 )
+
+PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 DAY = 86_400_000_000
 DATABASE = Database("rel-tiny", None, {"things": TableSchema("things", "id", None, {})}, 0, 0)
@@ -124,6 +126,7 @@ def test_a_prediction_of_another_shape_is_refused_when_it_is_written(task_type, 
         prediction_rows(a_task(task_type), {Run("rolling", "v", 0): {"train": answer}})
 
 
+@PATIENT
 @given(values=st.lists(st.floats(allow_nan=False), min_size=3, max_size=3))
 def test_every_finite_or_infinite_bit_survives(values, tmp_path_factory):
     task, path = a_task("regression"), tmp_path_factory.mktemp("p") / "p.parquet"
