@@ -35,7 +35,7 @@ NEIGHBOURS = 10
 PERPLEXITY = 30.0
 ALL = "all tables"
 BATCH = 256  # rows whose neighbourhoods are held at once
-SPACES = ("before", "projected", "untrained", "after")
+SPACES = ("before", "projected", "untrained", "one_projection", "after")
 
 
 def write_row_map(graph: EntityGraph, embeddings: Embeddings, shared_state: Mapping[str, Tensor],
@@ -45,17 +45,18 @@ def write_row_map(graph: EntityGraph, embeddings: Embeddings, shared_state: Mapp
 
     The graph is the static one, as in pre-training and, it seems, in the paper: no label is used
     and nothing is scored, so there is no seed time. The projections of the database's tables are
-    fresh, as at the start of adaptation (Section 4.4), unless pre-training shared one; two controls
-    tell what they alone do: `projected` (no message passed) and `untrained` (the same projections
-    under convolutions that never saw a database).
+    fresh, as at the start of adaptation (Section 4.4), unless pre-training shared one; three
+    controls tell what they alone do: `projected` (no message passed), `untrained` (the same
+    projections under convolutions that never saw a database) and `one_projection` (the pre-trained
+    convolutions over one fresh projection for all tables).
 
     Args:
         graph: of the database; its tables are the colours.
         embeddings: the language model's vectors of its rows.
         shared_state, sage_settings: of pre-training.
         draft: gets `row_map.parquet` (table, row, before_x, before_y, after_x, after_y) and
-            `purity.parquet` (table, rows, chance, before, projected, untrained, after; the last
-            row is over all tables).
+            `purity.parquet` (table, rows, chance, before, projected, untrained, one_projection,
+            after; the last row is over all tables).
         device: as torch names it; the layout is computed on the CPU, whatever it is.
 
     Returns:
@@ -116,11 +117,16 @@ def _vectors(graph: EntityGraph, embeddings: Embeddings, shared_state: Mapping[s
             sage_settings.edge_type_reduce, torch_generator("row_map", "weights", seed),
             sage_settings.projections)
 
-    untrained, pretrained = model(), model()
-    pretrained.load_shared(shared_state)
+    untrained, one_projection, pretrained = model(), model(), model()
+    for trained in (one_projection, pretrained):
+        trained.load_shared(shared_state)
     if sage_settings.projections == "shared":  # the controls differ by the convolutions alone
         untrained.projections.load_state_dict(pretrained.projections.state_dict())
-    untrained, pretrained = untrained.to(device).eval(), pretrained.to(device).eval()
+    first = next(iter(one_projection.projections.values())).state_dict()
+    for projection in one_projection.projections.values():
+        projection.load_state_dict(first)
+    gnns = {"untrained": untrained, "one_projection": one_projection, "after": pretrained}
+    gnns = {space: gnn.to(device).eval() for space, gnn in gnns.items()}
     sampler = TemporalNeighborSampler(graph, sage_settings.fan_out)
     found: dict[str, list[Tensor]] = {space: [] for space in SPACES}
     with torch.no_grad():
@@ -133,8 +139,8 @@ def _vectors(graph: EntityGraph, embeddings: Embeddings, shared_state: Mapping[s
                 own = x[table][:len(part)]
                 found["before"].append(own)
                 found["projected"].append(pretrained.project(table, own))
-                found["untrained"].append(untrained(x, batch))
-                found["after"].append(pretrained(x, batch))
+                for space, gnn in gnns.items():
+                    found[space].append(gnn(x, batch))
     return {space: torch.cat(parts).cpu().numpy() for space, parts in found.items()}
 
 

@@ -228,7 +228,8 @@ def write_row_map(folder: Path, tables: int = 5) -> None:
     pl.DataFrame(frame).write_parquet(folder / "row_map.parquet")
     names = [*sorted(set(frame["table"])), "all tables"]
     pl.DataFrame([{"table": n, "rows": 400 if n == "all tables" else 80, "chance": 0.2,
-                   "before": 0.92, "projected": 1.0, "untrained": 1.0, "after": 0.99}
+                   "before": 0.92, "projected": 1.0, "untrained": 1.0, "one_projection": 0.85,
+                   "after": 0.99}
                   for n in names]).write_parquet(folder / "purity.parquet")
 
 

@@ -72,14 +72,14 @@ def test_a_map_has_each_drawn_row_in_both_pictures_and_is_the_same_when_made_aga
     assert again[2].equals(first[2])
 
 
-def test_purity_stands_beside_chance_and_two_controls_by_table_and_over_all(first):
+def test_purity_stands_beside_chance_and_three_controls_by_table_and_over_all(first):
     summary, rows, purity = first
     assert purity["table"].to_list() == ["circuits", "drivers", "races", "results", ALL]
     total = purity.filter(table=ALL).row(0, named=True)
     assert total["rows"] == len(rows)
     share = rows.group_by("table").len()["len"].to_numpy() / len(rows)
     assert total["chance"] == pytest.approx((share**2).sum(), abs=0.02)
-    for space in ("before", "projected", "untrained", "after"):
+    for space in ("before", "projected", "untrained", "one_projection", "after"):
         parts = purity.filter(pl.col("table") != ALL)
         assert total[space] == pytest.approx((parts[space] * parts["rows"]).sum() / len(rows))
         assert 0 <= total[space] <= 1
@@ -100,3 +100,17 @@ def test_a_database_of_a_few_rows_is_refused_by_name(tmp_path, world, lab, share
                       {"a": np.zeros(3, np.int64), "b": np.zeros(0, np.int64)}, {})
     with pytest.raises(ValueError, match="3 rows are too few for a map"):
         write_row_map(few, world.store, shared, lab.SAGE, SMALL, Draft(tmp_path), device="cpu")
+
+
+def test_a_shared_projection_is_that_of_pre_training_and_its_control_is_itself(tmp_path, world,
+                                                                               lab):
+    from rowgraph.randomness import torch_generator
+    from rowgraph.sage.model import HeteroGraphSAGE
+
+    sage = lab.SAGE.model_copy(update={"projections": "shared"})
+    model = HeteroGraphSAGE(lab.DIM, ["elsewhere"], sage.hidden, sage.layers, sage.edge_type_reduce,
+                            torch_generator("test", "shared"), "shared")
+    write_row_map(world.graph, world.store, dict(model.shared_state_dict()), sage, SMALL,
+                  Draft(tmp_path), device="cpu")
+    purity = pl.read_parquet(tmp_path / "purity.parquet")
+    assert purity["one_projection"].equals(purity["after"])
