@@ -1,23 +1,27 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
 from rowgraph.adaptation.choosing import adapt
 from rowgraph.adaptation.ground import FINAL, Trained
+from rowgraph.adaptation.settings import Candidate
 from rowgraph.tasks.predictions import Run
 
-CANDIDATES = ({"learning_rate": 0.01}, {"learning_rate": 0.001}, {"dropout": 0.5, "aged": True})
+CANDIDATES = (Candidate(learning_rate=0.01), Candidate(learning_rate=0.001),
+              Candidate(dropout=0.5, aged=True))
 VARIANTS = ("bart_gnn_finetuned", "bart_head", "random_head")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def adapted(ground_of):
     """Adapt, and say which trainings were done."""
 
-    def run(**changes):
-        ground = ground_of(**{"variants": VARIANTS, "candidates": CANDIDATES, "epochs": 3,
-                              "seeds": (4, 5), **changes})
+    @functools.cache
+    def run(candidates=CANDIDATES, final_fit="train_and_validation"):
+        ground = ground_of(variants=VARIANTS, candidates=candidates, final_fit=final_fit,
+                           epochs=3, seeds=(4, 5))
         done = []
 
         def do(trainings):

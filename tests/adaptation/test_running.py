@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rowgraph.adaptation import workers
-from rowgraph.adaptation.ground import Ground, Trained
+from rowgraph.adaptation.ground import Ground, Trained, Training
 from rowgraph.adaptation.layout import ground_of as read_ground
 from rowgraph.adaptation.layout import lay_out
 from rowgraph.adaptation.running import run_task
@@ -126,31 +126,31 @@ def test_the_number_of_processes_changes_no_byte_and_none_is_left(evaluate, tmp_
     assert sorted(map(str, alone)) == sorted(map(str, together))
 
 
-def test_what_a_process_dies_of_is_said_and_no_other_goes_on(evaluate, tmp_path, monkeypatch,
-                                                             world):
+@pytest.mark.parametrize(("words", "error", "message"), [
+    ('echo \'rowgraph adaptation {"error": "ValueError", "message": "roc_auc is undefined"}\'\n'
+     "exec sleep 60", ValueError, "roc_auc is undefined"),
+    ('echo \'rowgraph adaptation {"error": "KeyError", "message": "laps"}\'\nexec sleep 60',
+     RuntimeError, "KeyError: laps"),
+    ("echo out of memory >&2\nexit 1", RuntimeError, r"ended with code 1.*memory.*workers to 1")])
+def test_what_a_process_dies_of_is_said_and_no_other_goes_on(words, error, message, ground_of,
+                                                             tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "FEW", 0)
+    script = tmp_path / "worker"
+    script.write_text(f"#!/bin/sh\n{words}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(workers.sys, "executable", str(script))
     started, popen = [], workers.subprocess.Popen
     monkeypatch.setattr(workers.subprocess, "Popen",
                         lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
-    ones = dataclasses.replace(world.task.val, target=np.ones(len(world.task.val)))
-    with pytest.raises(ValueError, match="roc_auc is undefined"):
-        evaluate(tmp_path, task=dataclasses.replace(world.task, val=ones), workers=2, folds=1)
+    ground = ground_of()
+    with (pytest.raises(error, match=message),
+          workers.Crew(ground, tmp_path, lambda *_: None, 2) as crew):
+        crew.do([_training(ground, seed) for seed in (0, 1)])
+    assert len(started) == 2
     assert all(process.poll() is not None for process in started)
 
 
-def test_a_process_that_is_killed_is_an_error_with_a_next_move(ground_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
-    ground = ground_of()
-    trainings = [_training(ground, seed) for seed in (0, 1)]
-    with (pytest.raises(RuntimeError, match=r"ended with code 1.*workers to 1"),
-          workers.Crew(ground, tmp_path, lambda *_: None, 2) as crew):
-        crew.do(trainings)
-
-
 def _training(ground, seed):
-    from rowgraph.adaptation.ground import Training
-
     return Training("bart_gnn_frozen", seed, 0, 0, 0, 1, (("rolling", 0),))
 
 
