@@ -53,12 +53,24 @@ def _choice(model: str, tried: pl.DataFrame, higher_is_better: bool) -> list[str
 
 
 def importance_table(importances: pl.DataFrame) -> ReportTable:
-    """The features that a baseline leans on most."""
+    """The features that a baseline leans on most.
+
+    Args:
+        importances: `database`, `task`, `model` or `variant`, `feature`, `importance` or `gain`,
+            and `regime` where they differ by it.
+
+    Raises:
+        ValueError: it has no such columns.
+    """
     lines: list[Row] = []
     if not importances.is_empty():
         keys = [k for k in ("database", "task", "regime", "model", "variant")
                 if k in importances.columns]
-        value = next(c for c in importances.columns if c in ("importance", "gain", "value"))
+        value = next((c for c in importances.columns if c in ("importance", "gain")), None)
+        if value is None or "feature" not in importances.columns:
+            raise ValueError("report: importances.parquet needs the columns feature and importance "
+                             f"(or gain), found {', '.join(importances.columns)}; write them in "
+                             "baseline_metrics")
         for place, group in importances.group_by(*keys, maintain_order=True):
             lines.append(Band(" · ".join(str(p) for p in place if p is not None)))
             mean = group.group_by("feature", maintain_order=True).agg(pl.col(value).mean())
@@ -145,13 +157,13 @@ def _peak(facts: Facts) -> float | None:
 
 def lineage_table(facts: Facts) -> ReportTable:
     """What each artifact was made from."""
+    known = [k for k in ("recipe", "data_version", "code_version") if any(f.get(k) for f in facts)]
     lines = [[str(f["asset"]), ", ".join(sorted(f.get("inputs") or {})).replace("__", "/") or NONE,
-              *(str(f.get(k) or NONE)[:16] for k in ("recipe", "data_version", "code_version")),
-              seconds(f.get("seconds")), memory(f.get("peak_mib"))] for f in facts]
+              *(str(f.get(k) or NONE)[:16] for k in known), seconds(f.get("seconds")), memory(f.get("peak_mib"))] for f in facts]
     return ReportTable(
         "Lineage", "An artifact lies under its recipe, the digest of settings and inputs; its data "
         "version is the digest of its bytes.",
-        ("artifact", "made from", "recipe", "data version", "code version", "time", "peak memory"),
+        ("artifact", "made from", *(k.replace("_", " ") for k in known), "time", "peak memory"),
         lines)
 
 

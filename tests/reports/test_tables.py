@@ -166,3 +166,19 @@ def test_a_published_figure_that_cannot_be_compared_is_refused_with_the_next_mov
 def test_an_error_may_be_as_large_as_its_unit_asks():
     row = {**THEIRS.model_dump(), "metric": "mae", "value": 4.02}
     assert PublishedFigure.model_validate(row).value == 4.02
+
+
+def test_features_are_shares_of_all_and_other_columns_are_refused_by_name():
+    frame = pl.DataFrame({"database": ["d"] * 3, "task": ["t"] * 3, "model": ["m"] * 3,
+                          "feature": ["a", "b", "a"], "gain": [1.0, 6.0, 3.0]})
+    assert texts(detail_tables.importance_table(frame)) == [
+        "d · t · m", ["b", "75.0%"], ["a", "25.0%"]]
+    with pytest.raises(ValueError, match="needs the columns feature and importance"):
+        detail_tables.importance_table(frame.drop("gain"))
+
+
+def test_lineage_has_a_column_for_what_is_known_alone():
+    facts = [{"asset": "a", "stage": "a", "recipe": "0123", "inputs": {"source__db": "x"}}]
+    table = detail_tables.lineage_table(facts)
+    assert table.head == ("artifact", "made from", "recipe", "time", "peak memory")
+    assert texts(table) == [["a", "source/db", "0123", "–", "–"]]
