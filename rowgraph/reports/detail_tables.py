@@ -159,7 +159,8 @@ def lineage_table(facts: Facts) -> ReportTable:
     """What each artifact was made from."""
     known = [k for k in ("recipe", "data_version", "code_version") if any(f.get(k) for f in facts)]
     lines = [[str(f["asset"]), ", ".join(sorted(f.get("inputs") or {})).replace("__", "/") or NONE,
-              *(str(f.get(k) or NONE)[:16] for k in known), seconds(f.get("seconds")), memory(f.get("peak_mib"))] for f in facts]
+              *(str(f.get(k) or NONE)[:16] for k in known), seconds(f.get("seconds")),
+              memory(f.get("peak_mib"))] for f in facts]
     return ReportTable(
         "Lineage", "An artifact lies under its recipe, the digest of settings and inputs; its data "
         "version is the digest of its bytes.",

@@ -63,7 +63,7 @@ table{border-collapse:separate;border-spacing:0;font-size:.88rem;line-height:1.3
 font-variant-numeric:tabular-nums}
 th,td{padding:.34rem .7rem;text-align:left;vertical-align:top;border-top:1px solid var(--line);
 white-space:nowrap}
-td.wide{white-space:normal;min-width:14rem;max-width:26rem;overflow-wrap:anywhere}
+td.wide{white-space:normal;min-width:22rem;max-width:30rem;overflow-wrap:anywhere}
 thead th{border-top:0;color:var(--faint);font-weight:600;vertical-align:bottom;
 background:var(--shade);white-space:normal;min-width:4.2rem}
 .n{text-align:right}
