@@ -94,6 +94,11 @@ class Database:
         positions = [names.index(c) for c in self._visible(table, columns)]
         return pl.read_parquet(self.path(table), columns=positions)
 
+    def column(self, table: str, column: str) -> pl.Series:
+        """One column, rows in file order, without its name: polars' methods take some names, such
+        as `^a.*$`, for patterns."""
+        return self.read(table, [column]).to_series().alias("")
+
     def read_chunks(self, table: str, columns: list[str] | None = None,
                     rows: int = 65_536) -> Iterator[tuple[int, pl.DataFrame]]:
         """A table piece by piece in file order, never more than one piece in memory.
@@ -118,8 +123,7 @@ class Database:
         column = self.tables[table].time_col
         if column is None:
             return np.full(self.num_rows(table), TIMELESS, dtype=np.int64)
-        series = self.read(table, [column]).to_series().alias("")  # no pattern for polars
-        series = series.cast(pl.Datetime("us")).to_physical()
+        series = self.column(table, column).cast(pl.Datetime("us")).to_physical()
         return series.fill_null(NEVER).to_numpy().astype(np.int64)
 
     def _visible(self, table: str, columns: list[str] | None) -> list[str]:

@@ -226,20 +226,22 @@ def _time_order(times: np.ndarray) -> np.ndarray:
 
 
 def _check_primary_key(database: str, table: str, key: pl.Series) -> None:
+    name, key = key.name, key.alias("")  # for polars' methods some names are patterns
     expected = pl.int_range(len(key), eager=True)
     wrong = (key.cast(pl.Int64, strict=False) != expected).fill_null(True)
     if wrong.any():
         row = wrong.arg_max()
-        raise GraphError(f"{database}: {table}.{key.name} must hold the row numbers 0 to "
+        raise GraphError(f"{database}: {table}.{name} must hold the row numbers 0 to "
                          f"{len(key) - 1}, found {key[row]!r} in row {row}; number the rows again")
 
 
 def _parent_rows(database: str, table: str, key: pl.Series, parent: str, rows: int) -> np.ndarray:
     """int64 [num_rows]: the row that each foreign key names, -1 for null."""
+    name, key = key.name, key.alias("")  # as above
     if key.dtype == pl.Null:
         key = key.cast(pl.Int64)
     if not key.dtype.is_numeric():
-        raise GraphError(f"{database}: {table}.{key.name} must hold row numbers of {parent}, found "
+        raise GraphError(f"{database}: {table}.{name} must hold row numbers of {parent}, found "
                          f"{key.dtype}; number the rows again")
     if key.dtype.is_float():
         key = key.fill_nan(None)
@@ -249,7 +251,7 @@ def _parent_rows(database: str, table: str, key: pl.Series, parent: str, rows: i
         wrong = key.is_not_null() & ~(number.is_between(0, rows - 1)
                                       & (number == key)).fill_null(False)
         row = wrong.arg_max()
-        raise GraphError(f"{database}: {table}.{key.name} names row {key[row]!r} of {parent} in "
+        raise GraphError(f"{database}: {table}.{name} names row {key[row]!r} of {parent} in "
                          f"row {row}, but {parent} has rows 0 to {rows - 1} ({wrong.sum()} such "
                          "keys); make dangling keys null or resolve the database again")
     return number.fill_null(-1).to_numpy()

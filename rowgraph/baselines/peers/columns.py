@@ -30,7 +30,8 @@ def plain_columns(database: Database, table: str) -> dict[str, pl.Series]:
         rows in file order. A column of any other type is left out.
     """
     frame = database.read(table, database.attributes(table))
-    found = {name: _plain(frame[name]) for name in frame.columns}
+    # Without their names, of which polars' methods take some for patterns.
+    found = {name: _plain(frame[name].alias("")) for name in frame.columns}
     return {name: column for name, column in found.items() if column is not None}
 
 

@@ -115,10 +115,10 @@ def stypes_of(columns: dict[str, pl.Series], past: np.ndarray) -> dict[str, Styp
 
 
 def _key(database: Database, table: str, key: str) -> pl.Series:
-    column = database.read(table, [key])[key]
+    column = database.column(table, key)
     if column.dtype.is_float():
         column = column.fill_nan(None)
-    return column.cast(pl.Int64)
+    return column.cast(pl.Int64).alias(key)
 
 
 def _where(mask: pl.Series, column: pl.Series) -> pl.Series:
