@@ -250,12 +250,11 @@ def _read_published(tree: dict[str, Any], path: Path) -> None:
     file = path.parent / name
     try:
         with open(file, newline="", encoding="utf-8") as handle:
-            report["published"] = [{k: v for k, v in row.items() if k != "kind"}
-                                   for row in csv.DictReader(handle)]
+            report["published"] = list(csv.DictReader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"profile {path}: report.published names {file}, which cannot be read "
                             f"({error}); write a CSV file with the columns database, task, regime, "
-                            "variant, metric, value, source") from None
+                            "variant, metric, value, kind, source") from None
 
 
 def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
