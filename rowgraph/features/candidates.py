@@ -71,11 +71,27 @@ class Windows:
         for share in settings.spans:
             span = max(int(share * tables.span), 1)
             if not any(abs(span - other) <= ALIKE * other for other in spans):
-                spans[span] = f"over {span / DAY:.3g} days", 3
+                days = span / DAY
+                spans[span] = f"over {days:{',.0f' if days >= 10 else '.2g'}} days", 3
         found = sorted(spans.items())
         return cls(lasts, tuple(span for span, _ in found),
                    (*(f"of last {k}" for k in lasts), *(label for _, (label, _) in found), ""),
                    (*(0 for _ in lasts), *(detail for _, (_, detail) in found), 0))
+
+    @property
+    def newest(self) -> range:
+        """The windows of the newest events."""
+        return range(len(self.lasts))
+
+    @property
+    def middle(self) -> int:
+        """Of these the one in the middle; the window of all where there is none."""
+        return len(self.lasts) // 2 if self.lasts else self.ever
+
+    @property
+    def recent(self) -> range:
+        """The windows of the last so many microseconds."""
+        return range(len(self.lasts), self.ever)
 
     @property
     def ever(self) -> int:
@@ -135,7 +151,11 @@ def candidates_of(task: Task, tables: Tables, windows: Windows,
 
 
 def _of_cells(path: Path, tables: Tables) -> Iterator[Candidate]:
+    own = not (path.anchor.ups or path.anchor.newest)
+    most = tables.past(path.table).sum() / 2
     for column in tables.columns(path.table, single=True):
+        if own and len(column.words) > most:  # a name: it says who, and nothing about the others
+            continue
         aggregate = "age" if column.kind == "date" else "value"
         yield Candidate(path, column, aggregate, -1, path.distance)
 
@@ -158,28 +178,36 @@ def _timed(path: Path, tables: Tables) -> bool:
 def _aggregates(path: Path, tables: Tables, windows: Windows,
                 ) -> Iterator[tuple[Column | str | None, Aggregate, int, int]]:
     """Column, aggregate, window and rank, in the order in which they are shown."""
-    ever = windows.ever
-    lasts = range(len(windows.lasts))
-    spans = range(len(windows.lasts), ever)
-    middle = len(windows.lasts) // 2  # of the numbers of newest events
+    newest, recent, ever = windows.newest, windows.recent, windows.ever
     if path.branch.up is None:
-        yield from ((None, "count", w, 0) for w in (*spans, ever))
+        yield from ((None, "count", w, 0) for w in (*recent, ever))
         yield None, "age of the last", ever, 0
         yield None, "age of the first", ever, 0
-        yield from ((GAP, "mean", w, 1 if w in (middle, ever) else 2) for w in (*lasts, ever))
+        yield from ((GAP, "mean", w, 1 if w == windows.middle else 2) for w in newest)
+        yield GAP, "mean", ever, 1
         yield GAP, "last", ever, 1
     else:
-        yield from ((NEW, "mean", w, 1 if w == middle else 2) for w in lasts)
+        yield from ((NEW, "mean", w, 1 if w == windows.middle else 2) for w in newest)
         yield NEW, "last", ever, 2
-        yield from ((NEW, "sum", w, 1 if w == ever else 2) for w in (*spans, ever))
+        yield from ((NEW, "sum", w, 2) for w in recent)
+        yield NEW, "sum", ever, 1
     for column in tables.columns(path.table, single=False):
-        yield from ((column, "mean", w, 0 if w == middle else 1) for w in lasts)
-        yield from ((column, "mean", w, windows.detail[w]) for w in spans)
-        yield column, "mean", ever, 0
-        yield column, "last", ever, 1
-        yield from ((column, "sum", w, windows.detail[w] + 1) for w in spans)
-        yield column, "sum", ever, 3
-        if column.kind in ("number", "date", "length"):
-            for w in (*lasts, *spans, ever):
-                yield column, "min", w, 3 if w in (middle, ever) else 4
-                yield column, "max", w, 3 if w in (middle, ever) else 4
+        yield from _of_column(column, windows, int(column.kind == "share"))
+
+
+def _of_column(column: Column, windows: Windows,
+               more: int) -> Iterator[tuple[Column, Aggregate, int, int]]:
+    for w in windows.newest:
+        yield column, "mean", w, more + (w != windows.middle)
+    for w in windows.recent:
+        yield column, "mean", w, more + windows.detail[w]
+    yield column, "mean", windows.ever, more
+    yield column, "last", windows.ever, more + 1
+    for w in windows.recent:
+        yield column, "sum", w, more + windows.detail[w] + 1
+    yield column, "sum", windows.ever, more + 3
+    if column.kind in ("number", "date", "length"):
+        for w in range(len(windows.labels)):
+            rank = 3 if w in (windows.middle, windows.ever) else 4
+            yield column, "min", w, more + rank
+            yield column, "max", w, more + rank

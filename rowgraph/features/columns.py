@@ -31,6 +31,7 @@ MAX_CODES = 255  # a column of more different words has no codes
 TEXT = 24  # mean characters from which on a column of many different words is text
 WORD_SHARES = (0.02, 0.98)  # a word between these shares of a column's past is frequent
 NUMBER_SHARES = (0.05, 0.95)  # so is a number between these
+OFTEN = 3  # but neither is where it occurs less often than this
 GIVEN_SHARES = (0.005, 0.995)  # a column is sometimes empty between these
 CACHED_VALUES = 2**25  # values of columns that are kept, 8 bytes each
 
@@ -175,8 +176,9 @@ class Tables:
             return []
         values = [v if isinstance(v, str) else f"{v!r}".removesuffix(".0")
                   for v in counts.to_series(0).to_list()]
-        shares = (counts.to_series(1) / counts.to_series(1).sum()).to_list()
-        frequent = [(-s, v) for s, v in zip(shares, values, strict=True) if _between(s, bounds)]
+        times = counts.to_series(1).to_list()
+        frequent = [(-n, v) for n, v in zip(times, values, strict=True)
+                    if n >= OFTEN and _between(n / sum(times), bounds)]
         most = self.frequent if len(values) > 2 else min(self.frequent, 1)
         return [Column(table, name, "share", value) for _, value in sorted(frequent)[:most]]
 

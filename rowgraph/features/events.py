@@ -66,20 +66,15 @@ class Events:
         """The events of a branch."""
         first = branch.down[0]
         owners, times = tables.keys(first.table, first.fkey), tables.times(first.table)
-        rows = np.arange(len(owners))
-        if len(branch.down) == 2:
-            second = branch.down[1]
-            middle = tables.keys(second.table, second.fkey)
-            there = np.maximum(middle, 0)
-            rows = np.arange(len(middle))
+        for step in branch.down[1:]:
+            middle = tables.keys(step.table, step.fkey)
             owners = _at(owners, middle)
-            own = tables.times(second.table)
-            times = np.maximum(own, times[there]) if len(times) else own
-        elif branch.up:
+            times = _later(tables.times(step.table), times, middle)
+        rows = np.arange(len(owners))
+        if branch.up:
             rows = tables.keys(branch.up.table, branch.up.fkey)
             owners = np.where(rows >= 0, owners, -1)
-            other = tables.times(branch.up.parent)
-            times = np.maximum(times, other[np.maximum(rows, 0)]) if len(other) else times
+            times = _later(times, tables.times(branch.up.parent), rows)
         return cls.grouped(owners, times, rows, tables.num_rows[branch.root])
 
     def values(self, tables: Tables, column: Column | str, branch: Branch) -> np.ndarray:
@@ -145,6 +140,11 @@ class Seeds:
         if not len(times):
             return np.full(len(rows), -1)
         return np.where((rows >= 0) & ~hidden(times[rows], self.before), rows, -1)
+
+
+def _later(times: np.ndarray, others: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The later of each time and that of the row of another table beside it, if there is one."""
+    return np.where(rows >= 0, np.maximum(times, _at(others, rows)), times)
 
 
 def _at(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from rowgraph.features.events import Events, Seeds
 from rowgraph.features.windows import COUNT, MAX, MIN, SUM, Looks, blocks_of, look_back, summarize
 
 BLOCK = 65_536  # seeds that are summarized at a time
+LIMIT = float(np.finfo(np.float32).max)  # what is larger becomes this
 HELD = 4  # branches whose events are kept at a time
 
 
@@ -103,20 +104,29 @@ def _of_values(values: np.ndarray, events: Events, looks: Looks,
     for first in range(0, len(looks), BLOCK):
         some = looks.block(first, first + BLOCK)
         found = summarize(values, blocks, some)
-        empty = found[:, :, COUNT] == 0
-        count = np.maximum(found[:, :, COUNT], 1)
         for i, candidate in enumerate(same):
-            w, part = candidate.window, out[i, first:first + BLOCK]
-            if candidate.aggregate == "mean":
-                part[:] = found[:, w, SUM] / count[:, w]
-                part[empty[:, w]] = np.nan
-            elif candidate.aggregate == "sum":
-                part[:] = found[:, w, SUM]
-            elif candidate.aggregate == "last":
-                there = some.end > some.begin
-                part[:] = np.nan
-                part[there] = values[some.end[there] - 1]
-            else:
-                part[:] = found[:, w, MIN if candidate.aggregate == "min" else MAX]
-                part[empty[:, w]] = np.nan
+            part = _aggregate(candidate, found[:, candidate.window], values, some)
+            out[i, first:first + BLOCK] = np.clip(part, -LIMIT, LIMIT)
     yield from enumerate(out)
+
+
+def _aggregate(candidate: Candidate, found: np.ndarray, values: np.ndarray,
+               looks: Looks) -> np.ndarray:
+    """float64 [n], NaN where there is nothing to aggregate.
+
+    Args:
+        found: float64 [n, 4]: count, sum, minimum and maximum in the window.
+    """
+    if candidate.aggregate == "sum":
+        return found[:, SUM]
+    if candidate.aggregate == "last":
+        out = np.full(len(looks), np.nan)
+        there = looks.end > looks.begin
+        out[there] = values[looks.end[there] - 1]
+        return out
+    if candidate.aggregate == "mean":
+        out = found[:, SUM] / np.maximum(found[:, COUNT], 1)
+    else:
+        out = found[:, MIN if candidate.aggregate == "min" else MAX].copy()
+    out[found[:, COUNT] == 0] = np.nan
+    return out

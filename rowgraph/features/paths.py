@@ -13,6 +13,7 @@ A path is an **anchor**, one row as of the seed, and perhaps a **branch**, the r
 | rows C with a foreign key to A | `C by f` |
 | the same, with the columns of another row that C names | `C by f, its g → P` |
 | rows D with a foreign key to such a C | `D by g of C by f` |
+| the same, with the columns of another row that D names | `D by g of C by f, its h → P` |
 
 Without a branch the path is about the anchor's own columns. A row is visible from the latest time
 along its way (`rowgraph.features.events`).
@@ -43,7 +44,7 @@ class Branch:
 
     Args:
         down: one key, from C to the anchor; or two, from C to the anchor and from D to C.
-        up: a key of C to another row, whose columns are meant.
+        up: a key of the last of these to another row, whose columns are meant.
     """
 
     down: tuple[Step, ...]
@@ -128,7 +129,10 @@ def paths_of(schemas: Schemas, entity: str, sizes: dict[str, int], *,
     joined = list(_joined(schemas, entity))
     speaking = _speakers(joined, sizes)
     paths += [Path(own, branch, 1 if branch in speaking else 3) for branch in joined]
-    paths += [Path(own, branch, 1) for branch in _grandchildren(schemas, entity)]
+    for branch in _grandchildren(schemas, entity):
+        paths.append(Path(own, branch, 1))
+        paths += [Path(own, Branch(branch.down, up), 2) for up in _ups(schemas, branch.table)
+                  if up != branch.down[-1]]
     for anchor in parents:
         paths += [Path(Anchor(s.parent, (*anchor.ups, s)), None, 1)
                   for s in _ups(schemas, anchor.table)]

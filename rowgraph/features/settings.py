@@ -19,4 +19,4 @@ class WindowFeaturesSettings(SplitSettings):
     two_hops: bool = True  # paths of two foreign keys and more
     frequent_values: int = Field(6, ge=0)  # values of a column whose share is a feature
     label_history: bool = True
-    max_features: int = Field(1_500, gt=0)
+    max_features: int = Field(1_000, gt=0)

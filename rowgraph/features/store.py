@@ -24,13 +24,12 @@ from rowgraph.features.candidates import Described, Windows, candidates_of
 from rowgraph.features.columns import Tables
 from rowgraph.features.events import Seeds
 from rowgraph.features.label_history import history_of
-from rowgraph.features.matrix import compute, of_seeds
+from rowgraph.features.matrix import LIMIT, compute, of_seeds
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.tasks.folds import View, folds_of, views_of
 from rowgraph.tasks.label_tables import Task
 
 COLUMNS = "columns.parquet"
-LIMIT = float(np.finfo(np.float32).max)
 GROUP_ROWS = 16_384  # rows of a row group, hence of a view that are in memory when it is written
 
 Log = Callable[[int, dict[str, float]], None]

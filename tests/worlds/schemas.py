@@ -111,23 +111,15 @@ class Brute:
 
     def events(self, branch, anchor: int, before: int) -> list[tuple[int, int]]:
         """(time, row) of everything visible along a branch, oldest first."""
-        found = []
-        first = branch.down[0]
-        for c, key in enumerate(self.keys[first.table, first.fkey]):
-            if key != anchor:
-                continue
-            time = self.times[first.table][c]
-            if branch.up:
-                p = self.keys[branch.up.table, branch.up.fkey][c]
-                if p is not None:
-                    found.append((max(time, self.times[branch.up.parent][p]), c, p))
-            elif len(branch.down) == 2:
-                second = branch.down[1]
-                for d, to in enumerate(self.keys[second.table, second.fkey]):
-                    if to == c:
-                        found.append((max(time, self.times[second.table][d]), d, d))
-            else:
-                found.append((time, c, c))
+        ways = [(TIMELESS, anchor)]
+        for step in branch.down:
+            ways = [(max(time, self.times[step.table][c]), c) for time, row in ways
+                    for c, key in enumerate(self.keys[step.table, step.fkey]) if key == row]
+        found = [(time, c, c) for time, c in ways]
+        if branch.up:
+            pairs = [(time, c, self.keys[branch.up.table, branch.up.fkey][c]) for time, c in ways]
+            found = [(max(time, self.times[branch.up.parent][p]), c, p) for time, c, p in pairs
+                     if p is not None]
         return [(t, row) for t, _, row in sorted(found) if t < before and t != NEVER]
 
     def cell(self, column, row: int) -> float:
