@@ -31,6 +31,7 @@ from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
 
 FEW = 50_000  # label rows passed through a graph, all trainings together: not worth a process
+MOST = 16  # processes that are taken unasked; each takes about a gigabyte
 WORD = "rowgraph adaptation "  # marks our lines among others
 
 
@@ -41,13 +42,13 @@ class Crew:
         ground: of the task.
         state: folder of what is done; an interrupted stage finds it again.
         log: hears after each epoch of a training on the newest fold, and after each training.
-        workers: processes; None takes one for each core. On a GPU, for vectors too large to be
-            held in memory and for few label rows everything is done in this process.
+        workers: as in `processes_of`. For vectors too large to be held in memory and for few
+            label rows everything is done in this process.
     """
 
     def __init__(self, ground: Ground, state: Path, log: Log, workers: int | None = None):
         self.ground, self.state, self.log = ground, state, log
-        self._most = workers or os.cpu_count() or 1
+        self._most = processes_of(workers, ground.device)
         self._workers: list[_Worker] = []
         self._said: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._finished = 0
@@ -80,7 +81,7 @@ class Crew:
 
     def _apart(self, missing: Sequence[Training]) -> bool:
         ground = self.ground
-        if min(self._most, len(missing)) < 2 or ground.device.type != "cpu":
+        if min(self._most, len(missing)) < 2:
             return False
         largest = max(held_bytes(v.store, ground.graph) for v in ground.vectors.values())
         rows = sum(ground.fitted_rows(t.fold) * t.epochs for t in missing if "_gnn_" in t.variant)
@@ -113,6 +114,14 @@ class Crew:
     def _count(self) -> None:
         self._finished += 1
         self.log(self._finished, {"trainings": float(self._finished)})
+
+
+def processes_of(workers: int | None, device: str | torch.device) -> int:
+    """Trainings side by side: one on a GPU, else as many as `workers` says, or one a core."""
+    if torch.device(device).type != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return workers or min(cores or 1, MOST)
 
 
 class _Worker:

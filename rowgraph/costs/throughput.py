@@ -10,7 +10,6 @@ to deliver (docs/decisions/costs.md).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTokenizerFast
 
 from rowgraph.adaptation.inputs import Inputs
-from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.training import train
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors
+from rowgraph.adaptation.workers import processes_of
 from rowgraph.artifacts import Draft
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.random_world import RandomVectors, random_graph, random_task
@@ -106,7 +105,7 @@ def _measure_rates(profile: Profile, shape: ModelShape, tokens_a_row: int, scrat
          "trained_seeds": f"a random graph of {sum(graph.num_nodes.values())} nodes, "
                           f"{_seeds(profile, device)} seeds a batch",
          "adapted_labels": "one variant, one epoch, on the same graph, "
-                           f"{processes_of(profile.downstream_metrics, device)} at once"},
+                           f"{processes_of(profile.downstream_metrics.workers, device)} at once"},
         {"device": device, "device_name": device_name(device),
          "threads": torch.get_num_threads(), "date": date, "tokens_a_row": tokens})
 
@@ -283,11 +282,4 @@ def _adapted_labels(profile: Profile, graph: EntityGraph, vectors: RandomVectors
         pass
     seconds = clock() - started
     rows = len(fit.labels) + sum(len(view.labels) for view in asked.values())
-    return rows / seconds * processes_of(settings, device)
-
-
-def processes_of(settings: DownstreamMetricsSettings, device: str) -> int:
-    """Adaptations side by side: one on a GPU, else one a core unless the settings say."""
-    if torch.device(device).type == "cuda":
-        return 1
-    return settings.workers or os.cpu_count() or 1
+    return rows / seconds * processes_of(settings.workers, device)

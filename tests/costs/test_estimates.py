@@ -5,6 +5,9 @@ import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration
 
+from rowgraph.adaptation.choosing import adapt
+from rowgraph.adaptation.ground import FINAL, Ground, Trained
+from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.costs.estimates import estimate
 from rowgraph.costs.model_shape import BART_LARGE, ModelShape
 from rowgraph.costs.random_world import random_graph
@@ -186,3 +189,35 @@ def test_rates_are_found_again_only_for_the_same_machine_and_shapes(tmp_path):
     assert rates_path(tmp_path, machine, shapes_of(PAPER, SHAPE)) != path
     path.write_text("{")
     assert read_rates(path) is None
+
+
+def test_the_work_of_adaptation_is_that_of_the_trainings_that_are_done(world, shared, lab):
+    demo = load_profile("demo")
+    settings = demo.downstream_metrics.model_copy(update={
+        "folds": 1, "candidates": (), "train_rows": None, "fan_out": lab.SAGE.fan_out})
+    profile = demo.model_copy(update={"downstream_metrics": settings, "task_settings": {}})
+    labels = {s: len(world.task.labels(s)) for s in ("train", "val", "test")}
+    facts = DatabaseFacts(*(Figure(100),) * 7, labels={"player-all-star": labels})
+    work = estimate("downstream_metrics", profile,
+                    Facts({"rel-baseball": facts}, SHAPE, Figure(32)), "rel-baseball",
+                    "player-all-star").work
+    ground = Ground(world.task, world.graph, {0: BartVectors(world.store, shared, lab.SAGE)},
+                    settings, "cpu")
+    rows = 0
+
+    def do(trainings):
+        nonlocal rows
+        found = {}
+        for t in trainings:
+            asked = ground.asked(t).values()
+            times = 1 if t.fold == FINAL else t.epochs
+            if "_gnn_" in t.variant:
+                rows += len(ground.fit(t).labels) * settings.epochs
+                rows += sum(len(view.labels) for view in asked) * times
+            shape = () if t.fold == FINAL else (t.epochs,)
+            found[t] = Trained({r: np.random.default_rng(0).random((*shape, len(v.labels)))
+                                for r, v in ground.asked(t).items()}, [])
+        return found
+
+    adapt(ground, do)
+    assert work.amount.value == rows
