@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Log = Callable[[int, dict[str, float]], None]
 VARIANT = "kumo_relational"
 FILES = {"classification": "classifier.pt", "regression": "regressor.pt"}
+REACH = 5.0  # seconds until the hub counts as out of reach
 MEDIAN = "q500"  # of the 999 quantiles, what minimises the absolute error
 
 
@@ -132,18 +133,32 @@ def weights_path(where: str, file: str) -> Path | None:
     if Path(where).expanduser().is_dir():
         path = Path(where).expanduser() / file
         return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, get_session, hf_hub_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
     )
 
     name, _, revision = where.partition("@")
+
+    def file_of(local: bool) -> Path:
+        return Path(hf_hub_download(name, file, revision=revision or None,
+                                    local_files_only=local))
+
     try:
-        return Path(hf_hub_download(name, file, revision=revision or None))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled):
+        return file_of(local=True)
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError:
+        return None
+    try:  # a download would try for half a minute
+        get_session().head(constants.ENDPOINT, timeout=REACH)
+    except Exception:  # whatever the hub's client raises, and its offline mode
+        return None
+    try:
+        return file_of(local=False)
+    except (LocalEntryNotFoundError, HfHubHTTPError):
         return None
 
 

@@ -1,9 +1,10 @@
 """RDL: RelBench's supervised model, trained per database and task under our sampler and regimes.
 
 One training serves all regimes, because fitted rows are looked at at their own times. On each fold
-every epoch is scored under each regime; the number of epochs of a regime is chosen over folds and
-seeds together, and a final fit predicts the test rows after that many. Validation predictions come
-from the newest fold's model, which was fitted on training rows alone.
+every epoch is scored under each regime; the number of epochs of a regime is chosen over folds, and
+a final fit of each seed predicts the test rows after that many. Validation predictions come from
+the newest fold's models, which were fitted on training rows alone; older folds, which only choose,
+are trained with the first seed.
 """
 
 from __future__ import annotations
@@ -54,16 +55,16 @@ def run_rdl(task: Task, graph: EntityGraph, settings: PeerMetricsSettings, state
     answers = Answers()
     validation: dict[int, dict[str, np.ndarray]] = {}
     for fold in folds:
-        view = _scored_view(task, fold, fold is folds[-1])
-        for seed in settings.seeds:
+        newest = fold is folds[-1]
+        view, found = _scored_view(task, fold, newest), {}
+        for seed in settings.seeds if newest else settings.seeds[:1]:
             trainer = _Trainer(task, graph, settings, seed, torch.device(device), log)
-            found = trainer.once(
+            found[seed] = trainer.once(
                 state / f"rdl-fold-{fold.name}-{seed}", reader, fold.cut,
                 task.known.take(fold.fit), {r: (view(r), range(settings.epochs))
                                             for r in settings.regimes}, f"fold {fold.name}")
-            if fold is folds[-1]:
-                validation[seed] = found
-            answers.scores += _scores(task, fold, found, settings, fold is folds[-1])
+        answers.scores += _scores(task, fold, found, settings, newest)
+        validation = found
     answers.chosen = choose(answers.scores, higher_is_better=task.higher_is_better)
     labels = task.train if settings.final_fit == "train" else task.known
     tests = {r: (View(f"test_{r}", task.test, visible_before(task.test.times, r, "test",
@@ -92,15 +93,19 @@ def _scored_view(task: Task, fold: Fold, newest: bool) -> Callable[[str], View]:
     return view
 
 
-def _scores(task: Task, fold: Fold, found: Mapping[str, np.ndarray],
+def _scores(task: Task, fold: Fold, found: Mapping[int, Mapping[str, np.ndarray]],
             settings: PeerMetricsSettings, newest: bool) -> list[Score]:
+    """The mean over seeds of what each epoch reached on a fold, by regime."""
     target = task.known.target[fold.score]
     at = fold.score - len(task.train) if newest else np.arange(len(fold.score))
     defined = task.task_type == "regression" or len(np.unique(target)) > 1
+
+    def mean(regime: str, epoch: int) -> float:
+        return float(np.mean([measure(task.primary, target, by_regime[regime][epoch][at],
+                                      task.train.target) for by_regime in found.values()]))
+
     return [Score(VARIANT, f"learning rate {settings.learning_rate:g}", epoch + 1, fold.name,
-                  regime, task.primary,
-                  measure(task.primary, target, found[regime][epoch][at], task.train.target)
-                  if defined else None)
+                  regime, task.primary, mean(regime, epoch) if defined else None)
             for regime in settings.regimes for epoch in range(settings.epochs)]
 
 
