@@ -22,7 +22,7 @@ from rowgraph.evaluation.weighted import weighted_each
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
-from rowgraph.tasks.predictions import Predictions, Run, prediction_rows
+from rowgraph.tasks.predictions import Predictions, Run
 
 METRICS = {"database": pl.String, "task": pl.String, "task_type": pl.String, "regime": pl.String,
            "variant": pl.String, "metric": pl.String, "n_test": pl.Int64, "dates": pl.Int64,
@@ -156,26 +156,3 @@ def training_part(by_training: np.ndarray) -> tuple[float, float]:
     """The variance of a mean over trainings, and its degrees of freedom; (0, 0) for one."""
     count = len(by_training)
     return (float(by_training.var(ddof=1)) / count, count - 1.0) if count > 1 else (0.0, 0.0)
-
-
-# What follows serves callers that still score by themselves; they move to `evaluate_task`.
-
-def score_rows(task: Task, predictions: Mapping[tuple, Mapping[str, np.ndarray]],
-               bootstrap: int) -> pl.DataFrame:
-    """`metric_rows` of predictions alone."""
-    resamples = Resamples.of(task, bootstrap, fewest_dates=5)
-    runs = {Run(*key): splits for key, splits in predictions.items()}
-    return metric_rows(task, score_task(task, runs, resamples), resamples)
-
-
-def primary_results(task: Task, rows: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """The primary metric's mean by regime and variant, from results rows."""
-    results: dict[str, dict[str, float]] = {}
-    for row in rows.filter(pl.col("metric") == task.primary).iter_rows(named=True):
-        results.setdefault(row["regime"], {})[row["variant"]] = row["mean"]
-    return results
-
-
-__all__ = ["LEVEL", "MEASURED", "METRICS", "Key", "Predictions", "Scored", "metric_rows",
-           "prediction_rows", "primary_results", "score_rows", "score_task", "training_part",
-           "unavailable_rows"]
