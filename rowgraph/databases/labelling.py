@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rowgraph.databases.columns import key_values, microseconds_of
-from rowgraph.databases.database import TIMELESS, Database
+from rowgraph.databases.database import NEVER, Database
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.report import near, reason
 
@@ -38,48 +39,73 @@ def make_labels(database: Database, task: LabelSchema,
     Raises:
         ValueError: they cannot be made; the message says why, but not of which task.
     """
-    splits = tuple(splits)
+    splits, span = tuple(splits), Span(database)
     for split in splits:
-        if refusal := why_not(database, task, split):
+        if refusal := why_not(span, task, split):
             raise ValueError(refusal)
     if task.autocomplete:
         return _cells(database, task, splits)
     return _forecasts(database, task, splits)
 
 
-def why_not(database: Database, task: LabelSchema, split: Split) -> str | None:
-    """Why the labels of a split cannot be made, as far as manifest and times decide it."""
+class Span:
+    """When the rows of a database begin and end, read once and only if it is asked.
+
+    Args:
+        database: whole.
+    """
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """int64: the oldest time, the newest up to test_timestamp and the newest; or empty."""
+        database = self.database
+        found = [database.times(t) for t, schema in database.tables.items() if schema.time_col]
+        times = np.concatenate([t[t != NEVER] for t in found] or [np.empty(0, np.int64)])
+        if not (times <= database.test_timestamp).any():
+            return np.empty(0, np.int64)
+        return np.array([times.min(), times[times <= database.test_timestamp].max(), times.max()])
+
+
+def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
+    """Why sound labels of a split cannot be made, as far as manifest and times decide it."""
     if task.kind == "external":
         return f"external labels cannot be made from the database; fetch {split}.parquet"
     if task.autocomplete:
         return None
-    span = database.test_timestamp - database.val_timestamp
-    if task.timedelta > span:
+    database = span.database
+    val, test = database.val_timestamp, database.test_timestamp
+    if task.timedelta > test - val:
         return (f"timedelta ({_days(task.timedelta)}) is longer than from val_timestamp to "
-                f"test_timestamp ({_days(span)}), so that validation would overlap with test; "
-                "shorten it, or move the timestamps")
-    times = np.concatenate([database.times(t) for t, s in database.tables.items() if s.time_col]
-                           or [np.empty(0, np.int64)])
-    times = times[(times != TIMELESS) & (times != np.iinfo(np.int64).max)]
-    if split != "test":
-        times = times[times <= database.test_timestamp]
-    if not len(times):
-        return f"no row has a time from which {split} labels could be made; name a time_col"
+                f"test_timestamp ({_days(test - val)}), so that validation would overlap with "
+                "test; shorten it, or move the timestamps")
+    if not len(span.times):
+        return (f"no row has a time up to test_timestamp, from which {split} labels could be "
+                "made; name a time_col, or move the timestamps")
+    oldest, known, newest = map(int, span.times)
     if split == "train":
-        frames = (database.val_timestamp - int(times.min())) // task.timedelta
-        if frames < FRAMES:
-            return (f"only {max(frames, 0)} windows of {_days(task.timedelta)} lie before "
-                    f"val_timestamp, training needs {FRAMES}; shorten timedelta, or move "
-                    "val_timestamp")
+        frames = max((val - oldest) // task.timedelta, 0)
+        return None if frames >= FRAMES else (
+            f"only {frames} windows of {_days(task.timedelta)} lie before val_timestamp, training "
+            f"needs {FRAMES}; shorten timedelta, or move val_timestamp")
+    return _late(span, task, split, known if split == "val" else newest)
+
+
+def late(span: Span, task: LabelSchema, split: Split) -> str | None:
+    """Whether the windows of shipped labels begin so late that the database ends within them."""
+    return _late(span, task, split, int(span.times[2])) if len(span.times) else None
+
+
+def _late(span: Span, task: LabelSchema, split: Split, last: int) -> str | None:
+    cut = span.database.val_timestamp if split == "val" else span.database.test_timestamp
+    if (end := cut + task.timedelta) <= last:
         return None
-    name = f"{split}_timestamp"
-    cut = database.val_timestamp if split == "val" else database.test_timestamp
-    if cut + task.timedelta > times.max():
-        upto = " up to test_timestamp" if split == "val" else ""
-        return (f"{name} + timedelta is {_date(cut + task.timedelta)}, later than the newest row"
-                f"{upto} ({_date(int(times.max()))}), so that {split} labels would miss events; "
-                f"shorten timedelta, or move {name}")
-    return None
+    upto = " up to test_timestamp" if last < int(span.times[2]) else ""
+    return (f"{split}_timestamp + timedelta is {_date(end)}, later than the newest row{upto} "
+            f"({_date(last)}), so that {split} labels would miss events; shorten timedelta, or "
+            f"move {split}_timestamp")
 
 
 def why_no_query(database: Database, task: LabelSchema) -> str | None:

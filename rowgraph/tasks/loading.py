@@ -16,7 +16,7 @@ from typing import get_args
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
-from rowgraph.databases.labelling import make_labels, why_no_query, why_not
+from rowgraph.databases.labelling import Span, late, make_labels, why_no_query, why_not
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.databases.report import near
 from rowgraph.tasks.kinds import TASK_TYPES
@@ -43,7 +43,7 @@ def load_task(database: Database, name: str) -> Task:
         ValueError: there is no such task, its type is not supported, what it may see is undefined,
             or its labels cannot be used; one line for each problem.
     """
-    task, problems = _read(database, name, None, make=True)
+    task, problems = _read(database, name, None, None)
     if problems:
         raise ValueError("\n".join(problems))
     return task
@@ -61,8 +61,8 @@ def check_tasks(database: Database, names: Iterable[str],
         names: of the tasks that are wanted.
         extra_tasks: holds further tasks, a folder each, that are not yet part of the database.
     """
-    return [problem for name in names for problem in _read(database, name, extra_tasks,
-                                                           make=False)[1]]
+    span = Span(database)
+    return [problem for name in names for problem in _read(database, name, extra_tasks, span)[1]]
 
 
 def unknown_task(who: str, database: str, known: Iterable[str]) -> str:
@@ -74,8 +74,12 @@ def unknown_task(who: str, database: str, known: Iterable[str]) -> str:
 
 
 def _read(database: Database, name: str, extra_tasks: Path | None,
-          make: bool) -> tuple[Task | None, list[str]]:
-    """The task, or what is wrong with it; neither where a sound task's labels are not made."""
+          span: Span | None) -> tuple[Task | None, list[str]]:
+    """The task, or what is wrong with it.
+
+    With a span it is checked alone: its times decide about labels, none is made by a query, and
+    neither a task nor a problem is the answer where those that are missing could be made.
+    """
     who, known = f"{database.name}/{name}", task_names(database, extra_tasks)
     if name not in known:
         return None, [unknown_task(who, database.name, known)]
@@ -94,7 +98,7 @@ def _read(database: Database, name: str, extra_tasks: Path | None,
             found[split] = read_columns(folder / f"{split}.parquet", split, schema, num_rows)
         except Unusable as error:
             problems += error.problems
-    if missing and (make or schema.autocomplete):
+    if missing and (span is None or schema.autocomplete):
         try:
             for split, table in make_labels(database, schema, missing).items():
                 found[split] = columns_of(table, split, schema, num_rows)
@@ -103,9 +107,13 @@ def _read(database: Database, name: str, extra_tasks: Path | None,
         except ValueError as error:
             problems.append(f"{_files(missing)}: missing, and {error}")
     elif missing:
-        refusals = [why_not(database, schema, split) for split in missing]
+        refusals = [why_not(span, schema, split) for split in missing]
         refusals += [None if any(refusals) else why_no_query(database, schema)]
         problems += [f"{_files(missing)}: missing, and {r}" for r in dict.fromkeys(refusals) if r]
+    if span is not None and schema.kind == "forecast" and not _truncated(database):
+        said = {split: late(span, schema, split) for split in ("val", "test")
+                if split not in missing}
+        problems += [f"{split}.parquet: {words}" for split, words in said.items() if words]
     task = None
     if not problems and len(found) == len(SPLITS):
         try:
@@ -165,6 +173,11 @@ def _of_manifest(database: Database, task: LabelSchema) -> list[str]:
                             "database is another; make a copy of the database without it, or "
                             "remove the pair")
     return problems
+
+
+def _truncated(database: Database) -> bool:
+    """Whether rows were left out after the labels were made, the newest perhaps among them."""
+    return (database.folder / "rows").is_dir()
 
 
 def _files(splits: list[Split]) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
-from rowgraph.databases.labelling import make_labels, why_no_query, why_not
+from rowgraph.databases.labelling import Span, make_labels, why_no_query, why_not
 
 SPLITS = ("train", "val", "test")
 SQL = """
@@ -159,7 +159,7 @@ def test_labels_are_refused_exactly_where_relbench_refuses_them(busy, days, val,
             refused = False
         except (RuntimeError, ValueError):
             refused = True
-        assert (why_not(database, task, split) is not None) == refused, split
+        assert (why_not(Span(database), task, split) is not None) == refused, split
 
 
 def test_a_refusal_names_the_timestamp_the_date_and_the_newest_row(busy):
@@ -171,7 +171,8 @@ def test_a_refusal_names_the_timestamp_the_date_and_the_newest_row(busy):
         make_labels(late, task, ["test"])
     early = Database(busy.name, busy.folder, busy.tables, busy.val_timestamp - 900 * 86_400_000_000,
                      busy.test_timestamp)
-    assert "only 2 windows of 90 days lie before val_timestamp" in why_not(early, task, "train")
+    said = why_not(Span(early), task, "train")
+    assert "only 2 windows of 90 days lie before val_timestamp" in said
 
 
 @pytest.mark.parametrize(("sql", "message"), [

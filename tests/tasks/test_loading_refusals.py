@@ -142,6 +142,16 @@ def test_whatever_is_wrong_is_said_by_the_check_as_by_the_loading(races, wrong):
         assert "\n".join(told) == str(error.value)
 
 
+def test_shipped_labels_that_end_after_the_data_are_refused_unless_rows_were_left_out(races):
+    races.manifest(timedelta="49 days")
+    [told] = check_tasks(races.database, ["driver-fails"])
+    assert "val" not in told
+    assert "test.parquet: test_timestamp + timedelta is 1973-07-" in told
+    assert "later than the newest row (1973-07-" in told
+    (races.folder / "rows").mkdir()
+    assert check_tasks(races.database, ["driver-fails"]) == []
+
+
 def test_all_that_is_wrong_is_said_at_once(races):
     one_class(races, "test")
     races.set("train", "driverId", 0, 99)
