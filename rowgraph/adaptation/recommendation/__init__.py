@@ -1,0 +1,1 @@
+"""Recommendation: a source row scores destination rows (docs/decisions/recommendation.md)."""

@@ -1,0 +1,92 @@
+"""All that is known of a recommendation task's past, asked about label rows as of their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from rowgraph.adaptation.recommendation.candidates import candidates_of
+from rowgraph.adaptation.recommendation.pairs import PairFeatures, pair_features
+from rowgraph.adaptation.recommendation.trails import Trail, trails_of
+from rowgraph.adaptation.recommendation.windows import Windows
+from rowgraph.tasks.folds import View
+from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
+
+BLOCK = 2_048  # label rows whose pairs are worked out at once
+ROOM = 1 << 30  # bytes of pair features that are kept
+
+
+class Evidence:
+    """Trails, windows and candidates of one task.
+
+    Args:
+        task: of type recommendation.
+        room: bytes of pair features of asked label rows that are kept for the next time.
+
+    Raises:
+        ValueError: the task is of another kind.
+    """
+
+    def __init__(self, task: Task, room: int = ROOM):
+        if task.task_type != "recommendation" or not task.destination_table or not task.eval_k:
+            raise ValueError(f"{task.database.name}/{task.name}: expected a recommendation with a "
+                             f"destination table and eval_k, found {task.task_type}, "
+                             f"{task.destination_table}, {task.eval_k}; complete the task's "
+                             "manifest")
+        self.task = task
+        self.windows = Windows.of(task)
+        self.exists = task.database.times(task.destination_table)
+        self._left = room
+        self._kept: dict[str, list[tuple[np.ndarray, PairFeatures]]] = {}
+        self._popular: dict[tuple[int, int, bool], np.ndarray] = {}
+
+    @cached_property
+    def trails(self) -> tuple[Trail, ...]:
+        """Every trail of the task."""
+        return trails_of(self.task)
+
+    def pairs(self, view: View) -> PairFeatures:
+        """The candidates of each label row and what is known about them."""
+        candidates = candidates_of(self.trails, self.windows, view, self.exists)
+        return pair_features(self.trails, self.windows, view, candidates, self.exists)
+
+    def blocks(self, view: View) -> Iterator[tuple[np.ndarray, PairFeatures]]:
+        """`pairs`, so many label rows at a time: their positions in the view, and theirs.
+
+        They are kept by the view's name while there is room, so a name stands for its rows.
+        """
+        if view.name in self._kept:
+            yield from self._kept[view.name]
+            return
+        made, size = [], 0
+        for start in range(0, len(view.labels), BLOCK):
+            at = np.arange(start, min(start + BLOCK, len(view.labels)))
+            block = at, self.pairs(View(view.name, view.labels.take(at), view.before[at]))
+            size += block[1].values.nbytes
+            if size <= self._left:
+                made.append(block)
+            yield block
+        if size <= self._left:
+            self._kept[view.name] = made
+            self._left -= size
+
+    def popular(self, time: int, before: int, labels_only: bool) -> np.ndarray:
+        """float32 [destinations, features] for a network: what everybody linked before a moment.
+
+        Args:
+            time: of the seeds, whose season is looked at.
+            labels_only: from the task's own labels alone, for a model without a graph.
+        """
+        key = time, before, labels_only
+        if key not in self._popular:
+            rows = np.arange(len(self.exists))
+            everyone = Destinations(np.array([0, len(rows)]), rows)
+            asked = LabelTable(np.zeros(1, dtype=np.int64), np.array([time]), everyone)
+            trails = [t for t in self.trails if t.kind == "everyone"
+                      and (t.of_labels or not labels_only)]
+            self._popular[key] = pair_features(
+                trails, self.windows, View("popular", asked, np.array([before])), everyone,
+                self.exists).smooth()
+        return self._popular[key]
