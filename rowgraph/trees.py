@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import lightgbm
 import numpy as np
 import polars as pl
+import scipy.special
+
+from rowgraph.tasks.kinds import TaskType
 
 MAX_CATEGORIES = 255  # a string column with more distinct training values is text: left out
 TREES = {  # how LightGBM grows them
@@ -12,6 +19,8 @@ TREES = {  # how LightGBM grows them
     "verbosity": -1,
     "num_threads": 1,  # tables of thousands of rows; waiting threads cost minutes when shared
 }
+OBJECTIVES = {"binary_classification": "binary", "multiclass_classification": "multiclass",
+              "regression": "l1"}
 
 
 def numbers_of(column: pl.Series,
@@ -40,3 +49,68 @@ def numbers_of(column: pl.Series,
     codes = words.replace_strict(known, np.arange(len(known)), default=None,
                                  return_dtype=pl.Float64)
     return codes.fill_null(np.nan).to_numpy(), True
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Trees of LightGBM that answer a task of some kind.
+
+    Args:
+        task_type: of the task.
+        booster: the trees.
+    """
+
+    task_type: TaskType
+    booster: lightgbm.Booster
+
+    def predict(self, features: np.ndarray, steps: Sequence[int]) -> list[np.ndarray]:
+        """Predictions with so many of the first trees, in one pass over all.
+
+        Args:
+            features: float [n, features], NaN = missing.
+            steps: ascending.
+
+        Returns:
+            For each step an array as `rowgraph.tasks.kinds` says.
+        """
+        raw, start, found = 0.0, 0, []
+        for step in steps:
+            raw = raw + self.booster.predict(features, raw_score=True, start_iteration=start,
+                                             num_iteration=step - start)
+            found.append(self._answer(np.asarray(raw, dtype=np.float64)))
+            start = step
+        return found
+
+    def gains(self, trees: int | None = None) -> np.ndarray:
+        """float64 [features]: what the splits on each feature gained, over the first trees."""
+        return self.booster.feature_importance("gain", iteration=trees)
+
+    def _answer(self, raw: np.ndarray) -> np.ndarray:
+        if self.task_type == "binary_classification":
+            return scipy.special.expit(raw)
+        if self.task_type == "multiclass_classification":
+            return scipy.special.softmax(raw, axis=1)
+        return raw
+
+
+def grow(task_type: TaskType, classes: int, features: np.ndarray, target: np.ndarray,
+         categorical: Sequence[int], trees: int, seed: int, parameters: dict[str, object],
+         weights: np.ndarray | None = None) -> Forest:
+    """Grow trees. Equal arguments give equal trees, and fewer trees are the first of more.
+
+    Args:
+        classes: of a multiclass task.
+        features: float [n, features], NaN = missing.
+        target: float64 [n].
+        categorical: positions of features that are codes, at least 0.
+        parameters: of LightGBM, beside objective and seed.
+        weights: float64 [n], of the rows; None = all equal.
+    """
+    if task_type == "multiclass_classification":
+        parameters = {**parameters, "num_class": classes}
+    data = lightgbm.Dataset(
+        features, target, weight=weights, categorical_feature=[int(i) for i in categorical],
+        feature_name=[f"column_{i}" for i in range(features.shape[1])])
+    booster = lightgbm.train({"objective": OBJECTIVES[task_type], **parameters,
+                              "seed": seed % 2**31}, data, num_boost_round=trees)
+    return Forest(task_type, booster)

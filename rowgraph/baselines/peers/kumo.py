@@ -49,9 +49,8 @@ def run_kumo(task: Task, graph: EntityGraph, settings: PeerMetricsSettings, stat
     path = weights_path(settings.kumo_weights, FILES[_question(task)])
     if path is None:
         return none_of(settings.regimes, (
-            f"weights not available: {settings.kumo_weights} is no folder with "
-            f"{FILES[_question(task)]} and cannot be had from the hub; download it where there "
-            "is a network, or set peer_metrics.kumo_weights to a folder that has it"))
+            f"weights not available: {FILES[_question(task)]} is neither in the folder nor on a "
+            "hub within reach that peer_metrics.kumo_weights names"))
     from rowgraph.baselines.peers.kumo_tables import KumoRows
 
     model = load_model(path, task, device)

@@ -1,0 +1,274 @@
+"""Every baseline of one task, under every regime, each chosen on folds and then fitted finally."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rowgraph.artifacts import Draft
+from rowgraph.baselines.blending import NAME as BLEND
+from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
+from rowgraph.baselines.constants import (
+    EntityHistory,
+    OwnLabels,
+    constant_of,
+    mean_of_entity,
+    predicted,
+)
+from rowgraph.baselines.data_scientist import LinearOnWindows, Picks, TreesOnWindows
+from rowgraph.baselines.entity_row import EntityRow
+from rowgraph.baselines.exams import Exams
+from rowgraph.baselines.settings import BaselineMetricsSettings
+from rowgraph.baselines.sheets import Sheets
+from rowgraph.baselines.trials import Fitted, Trials
+from rowgraph.features.store import WindowFeatures
+from rowgraph.tasks.choosing import Chosen, Score, choice_table
+from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
+from rowgraph.tasks.regimes import Regime
+
+Log = Callable[[int, Mapping[str, float]], None]
+SCIENTIST = ("data_scientist", "data_scientist_linear", BLEND)
+SHOWN = 50  # features whose importance is written, a regime
+IMPORTANCES = {"regime": pl.String, "model": pl.String, "feature": pl.String,
+               "gain": pl.Float64}
+
+
+def run_baselines(task: Task, features_folder: Path | None, settings: BaselineMetricsSettings,
+                  draft: Draft, *, log: Log) -> dict[str, Any]:
+    """Choose, fit and predict with every baseline of a task.
+
+    Args:
+        task: of a held-out database. Its test labels are read for the summary, and as known past
+            labels of later seeds under `rolling`.
+        features_folder: what `rowgraph.features.store.write_window_features` wrote for the task
+            with the same regimes and folds; None where no baseline needs it.
+        settings: of the stage.
+        draft: gets `predictions.parquet` (`rowgraph.tasks.predictions`), `choices.parquet`
+            (`rowgraph.tasks.choosing.choice_table`) and, where the Data Scientist ran,
+            `importances.parquet`: regime, model, feature, gain (share of all) of its trees.
+        log: called with the validation metric of each variant that is done.
+
+    Returns:
+        The summary: metric, numbers of label rows, names of folds; by regime and variant `chosen`
+        (candidate and step), `validation` and `results` (means of the metric over seeds, on
+        validation and on test).
+
+    Raises:
+        ValueError: the Data Scientist is asked for without window features, or they are of other
+            label rows; nothing can be chosen.
+    """
+    if task.task_type == "recommendation":
+        from rowgraph.baselines.recommendation import run_recommendation_baselines
+
+        return run_recommendation_baselines(task, settings, draft, log=log)
+    if features_folder is None and set(SCIENTIST) & set(settings.baselines):
+        raise ValueError(f"{task.database.name}/{task.name}: the Data Scientist needs window "
+                         "features; hand over their folder, or leave "
+                         f"{', '.join(SCIENTIST)} out of baseline_metrics.baselines")
+    bench = _Bench(task, settings, log)
+    bench.constants()
+    own = bench.history()
+    bench.entity_row()
+    if features_folder is not None:
+        bench.data_scientist(WindowFeatures.open(features_folder), own)
+        pl.DataFrame(bench.importances, schema=IMPORTANCES, orient="row").write_parquet(
+            draft.path("importances.parquet"))
+    write_predictions(task, bench.predictions, draft.path("predictions.parquet"))
+    choice_table(bench.scores, bench.chosen).write_parquet(draft.path("choices.parquet"))
+    return bench.summary()
+
+
+class _Bench:
+    """The baselines of one task on their way."""
+
+    def __init__(self, task: Task, settings: BaselineMetricsSettings, log: Log):
+        self.task, self.settings, self.log = task, settings, log
+        self.exams = Exams.of(task, settings, settings.fit_rows)
+        self.own_labels = OwnLabels(task)
+        self.predictions: dict[Run, dict[str, np.ndarray]] = {}
+        self.scores: list[Score] = []
+        self.chosen: dict[str, dict[Regime, Chosen]] = {}
+        self.importances: list[tuple[str, str, str, float]] = []
+        self.steps = 0
+
+    def wants(self, *names: str) -> bool:
+        """Any of these is asked for."""
+        return bool(set(names) & set(self.settings.baselines))
+
+    def note(self, regime: Regime, variant: str, seed: int, split: str,
+             answer: np.ndarray) -> None:
+        """Keep predictions, if they are asked for."""
+        if not self.wants(variant):
+            return
+        self.predictions.setdefault(Run(regime, variant, seed), {})[split] = answer
+        if split == "val":
+            value = self._value(split, answer)
+            if value is not None:
+                self.log(self.steps, {f"{regime}/{variant}/val_{self.task.primary}": value})
+                self.steps += 1
+
+    def constants(self) -> None:
+        """`global_constant` and `entity_mean`."""
+        for split in SPLITS:
+            exam = self.exams.of_split(split)
+            constant = constant_of(self.task, exam.fresh.labels.target)
+            mean = mean_of_entity(self.task, self.own_labels, exam)
+            for regime, rows in exam.asked.items():
+                self.note(regime, "global_constant", 0, split,
+                          predicted(self.task, np.tile(constant, (len(rows), 1))))
+                self.note(regime, "entity_mean", 0, split, mean.predict(rows, (0,))[0])
+
+    def history(self) -> Trials | None:
+        """`entity_history`; None where no entity has labels of its own past."""
+        if not self.wants("entity_history", BLEND):
+            return None
+        model = EntityHistory(self.task, self.own_labels)
+        trials = self.trials(model)
+        trials.run(model.candidates())
+        self.keep(trials, seeds=(0,))
+        return None if self.task.autocomplete else trials
+
+    def entity_row(self) -> None:
+        """`lightgbm_entity`."""
+        if self.wants("lightgbm_entity"):
+            model = EntityRow(self.task, self.settings.trees)
+            trials = self.trials(model)
+            trials.run(model.candidates())
+            self.keep(trials, self.settings.seeds)
+
+    def data_scientist(self, features: WindowFeatures, own: Trials | None) -> None:
+        """`data_scientist`, `data_scientist_linear` and `data_scientist_blend`."""
+        if not self.wants(*SCIENTIST):
+            return
+        task, settings = self.task, self.settings
+        picks = Picks(task, Sheets(task, features))
+        trees = self.try_trees(picks) if self.wants("data_scientist", BLEND) else None
+        linear = None
+        if self.wants("data_scientist_linear", BLEND):
+            model = LinearOnWindows(task, picks, settings.linear_features)
+            linear = self.trials(model)
+            for aged in self.ages():
+                linear.run(model.candidates(aged))
+        if self.wants(BLEND):
+            self.blend(trees, linear, own)
+            return
+        if trees is not None:
+            self.keep(trees, settings.seeds)
+        if linear is not None:
+            self.keep(linear, seeds=(0,))
+
+    def try_trees(self, picks: Picks) -> Trials:
+        """Parts of the features first, then sizes with the parts that were best."""
+        settings = self.settings
+        model = TreesOnWindows(self.task, picks, settings.trees)
+        trials = self.trials(model)
+        for aged in self.ages():
+            trials.run(model.parts(aged))
+            best = trials.chosen(aged).values()
+            trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
+        # Folds are tried with one forest, what is answered is the mean of several.
+        trials.model = TreesOnWindows(self.task, picks, settings.trees, settings.bags)
+        return trials
+
+    def blend(self, trees: Trials, linear: Trials, own: Trials | None) -> None:
+        """Choose what is averaged; answer with it and with the best of each part."""
+        parts = {regime: parts_of(trees, linear, own, regime) for regime in self.exams.regimes}
+        scores, chosen = choose_mixture(self.exams, parts)
+        answers: dict[tuple[int, str, int, Regime, Chosen], np.ndarray] = {}
+        for trials, seeds in ((trees, self.settings.seeds), (linear, (0,)), (own, (0,))):
+            if trials is None:
+                continue
+            asked = {regime: {part.chosen for name, part in found.items()
+                              if part.trials is trials and (name in names_of(chosen[regime])
+                                                            or name in ("trees", "linear"))}
+                     for regime, found in parts.items()}
+            found = self.keep(trials, seeds, asked) if trials is not own else {
+                (seed, split, regime, one): answer for seed in seeds for split in SPLITS
+                for (regime, one), answer in trials.answers(asked, seed, split).items()}
+            answers |= {(id(trials), *key): answer for key, answer in found.items()}
+        self.scores += scores
+        self.chosen[BLEND] = chosen
+        for regime, found in parts.items():
+            drawn = any(found[name].drawn for name in names_of(chosen[regime]))
+            for seed in self.settings.seeds if drawn else (0,):
+                for split in SPLITS:
+                    def answer(part: Part, seed=seed, split=split, regime=regime) -> np.ndarray:
+                        own_seed = seed if part.drawn else 0
+                        return answers[id(part.trials), own_seed, split, regime, part.chosen]
+
+                    self.note(regime, BLEND, seed, split, mixed(chosen[regime], found, answer))
+
+    def ages(self) -> tuple[bool, ...]:
+        """Whether rows may be aged: fresh ones always, aged ones for `frozen_db`."""
+        return (False, True) if "frozen_db" in self.exams.regimes else (False,)
+
+    def trials(self, model: Any) -> Trials:
+        """Of a model, with the first seed."""
+        return Trials(model, self.exams, self.settings.seeds[0])
+
+    def keep(self, trials: Trials, seeds: tuple[int, ...],
+             asked: Mapping[Regime, set[Chosen]] | None = None,
+             ) -> dict[tuple[int, str, Regime, Chosen], np.ndarray]:
+        """Answer with what was chosen, and keep it.
+
+        Args:
+            asked: what else is to be answered, by regime.
+
+        Returns:
+            All answers, by seed, split, regime and choice.
+        """
+        name, best = trials.model.name, trials.chosen()
+        if self.wants(name):
+            self.scores += trials.scores
+            self.chosen[name] = best
+        every = {regime: {one, *(asked or {}).get(regime, ())} for regime, one in best.items()}
+        found, fitted = {}, {}
+        for seed in seeds:
+            for split in SPLITS:
+                first = fitted if (seed, split) == (seeds[0], "test") else None
+                answers = trials.answers(every, seed, split, first)
+                found |= {(seed, split, *key): answer for key, answer in answers.items()}
+                for regime, one in best.items():
+                    self.note(regime, name, seed, split, answers[regime, one])
+        self._weigh(name, best, fitted)
+        return found
+
+    def _weigh(self, name: str, best: Mapping[Regime, Chosen],
+               fitted: Mapping[str, Fitted]) -> None:
+        if self.wants(name) and name == "data_scientist":
+            for regime, one in best.items():
+                found = fitted[one.candidate].importances(one.step)
+                self.importances += [(regime, name, *each) for each in found[:SHOWN]]
+
+    def _value(self, split: str, answer: np.ndarray) -> float | None:
+        target = self.task.labels(split).target
+        if self.task.task_type != "regression" and len(np.unique(target)) < 2:
+            return None
+        return measure(self.task.primary, target, answer, self.task.train.target)
+
+    def summary(self) -> dict[str, Any]:
+        """For people: what was chosen, and how well it did."""
+        task = self.task
+        return {
+            "metric": task.primary, "n_train": len(self.exams.test.fresh), "n_val": len(task.val),
+            "n_test": len(task.test), "folds": [exam.name for exam in self.exams.folds],
+            "chosen": {regime: {name: {"candidate": found[regime].candidate,
+                                       "step": found[regime].step}
+                                for name, found in self.chosen.items()}
+                       for regime in self.exams.regimes},
+            "validation": self._means("val"), "results": self._means("test")}
+
+    def _means(self, split: str) -> dict[str, dict[str, float | None]]:
+        values: dict[str, dict[str, list[float | None]]] = {}
+        for run, splits in self.predictions.items():
+            values.setdefault(run.regime, {}).setdefault(run.variant, []).append(
+                self._value(split, splits[split]))
+        return {regime: {name: None if None in found else float(np.mean(found))
+                         for name, found in by_variant.items()}
+                for regime, by_variant in values.items()}
