@@ -8,7 +8,6 @@ hold anything that names of tables and columns hold.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,36 +53,29 @@ def write_window_features(task: Task, settings: WindowFeaturesSettings, draft: D
     tables = Tables(task.database, settings.frequent_values)
     windows = Windows.of(task, settings, tables)
     candidates = candidates_of(task, tables, windows, settings)
-    scratch = draft.state / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
     first = [*of_seeds(seeds, max(task.timedelta, 1)), *history_of(task, seeds, settings)]
     described = [d for d, _ in first] + [c.described(windows) for c in candidates]
     ranks = [-1] * len(first) + [c.rank for c in candidates]
-    sheet = np.memmap(scratch / "features", np.float32, "w+",
-                      shape=(len(described), len(seeds)))
     training = _training(task, views)
     judge = _Judge()
+    with _Sheet(draft.state / "features", len(seeds)) as sheet:
+        def put(position: int, values: np.ndarray) -> None:
+            values = np.clip(values, -LIMIT, LIMIT).astype(np.float32)
+            sheet.write(position, values)
+            judge.see(position, values[training])
 
-    def put(position: int, values: np.ndarray) -> None:
-        values = np.clip(values, -LIMIT, LIMIT).astype(np.float32)
-        sheet[position] = values
-        judge.see(position, values[training])
-
-    for position, (_, values) in enumerate(first):
-        put(position, values)
-    compute(tables, task.entity_table, seeds, candidates, windows,
-            lambda position, values: put(len(first) + position, values),
-            lambda paths: log(paths, {"paths": float(paths)}))
-    useful = judge.useful(ranks)
-    kept = sorted(useful[:settings.max_features])
-    names = _unique([described[k].name for k in kept])
-    _write_columns(draft.path(COLUMNS), [described[k] for k in kept], names)
-    start = 0
-    for view in views.values():
-        _write_view(draft.path(f"{view.name}.parquet"), view, sheet, kept, names, start)
-        start += len(view.labels)
-    shutil.rmtree(scratch)
+        for position, (_, values) in enumerate(first):
+            put(position, values)
+        compute(tables, task.entity_table, seeds, candidates, windows,
+                lambda position, values: put(len(first) + position, values),
+                lambda paths: log(paths, {"paths": float(paths)}))
+        kept = sorted(judge.useful(ranks)[:settings.max_features])
+        names = _unique([described[k].name for k in kept])
+        _write_columns(draft.path(COLUMNS), [described[k] for k in kept], names)
+        start = 0
+        for view in views.values():
+            _write_view(draft.path(f"{view.name}.parquet"), view, sheet, kept, names, start)
+            start += len(view.labels)
     kinds = [described[k].kind for k in kept]
     return {"features": len(kept), "kinds": {k: kinds.count(k) for k in sorted(set(kinds))},
             "candidates": len(described), "constant": judge.constant, "repeated": judge.repeated,
@@ -137,6 +129,36 @@ class WindowFeatures:
                     out[start:start + len(table), i] = table.column(3 + i).to_numpy()
                 start += len(table)
         return out
+
+
+class _Sheet:
+    """Features of all seeds on disk, one after the other: more than memory may hold.
+
+    Args:
+        path: of a file that is removed at the end.
+        seeds: values of a feature.
+    """
+
+    def __init__(self, path: Path, seeds: int):
+        self._path, self._seeds = path, seeds
+
+    def __enter__(self) -> _Sheet:
+        self._file = open(self._path, "w+b")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self._path.unlink()
+
+    def write(self, position: int, values: np.ndarray) -> None:
+        """Put a feature, float32 [seeds]."""
+        self._file.seek(4 * position * self._seeds)
+        self._file.write(values.tobytes())
+
+    def read(self, position: int, start: int, count: int) -> np.ndarray:
+        """float32 [count]: some values of a feature."""
+        self._file.seek(4 * (position * self._seeds + start))
+        return np.frombuffer(self._file.read(4 * count), dtype=np.float32)
 
 
 class _Judge:
@@ -207,7 +229,7 @@ def _write_columns(path: Path, described: list[Described], names: list[str]) -> 
         path)
 
 
-def _write_view(path: Path, view: View, sheet: np.ndarray, kept: list[int], names: list[str],
+def _write_view(path: Path, view: View, sheet: _Sheet, kept: list[int], names: list[str],
                 start: int) -> None:
     times = pa.timestamp("us")
     schema = pa.schema([("row", pa.int64()), ("time", times), ("before", times),
@@ -220,6 +242,5 @@ def _write_view(path: Path, view: View, sheet: np.ndarray, kept: list[int], name
             columns = [pa.array(view.labels.rows[some]),
                        pa.array(view.labels.times[some]).cast(times),
                        pa.array(view.before[some]).cast(times)]
-            columns += [pa.array(np.array(sheet[k, start + first:start + first + count]))
-                        for k in kept]
+            columns += [pa.array(sheet.read(k, start + first, count)) for k in kept]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

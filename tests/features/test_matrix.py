@@ -27,7 +27,7 @@ def computed(task, rows, before, candidates=None):
     return candidates, windows, out
 
 
-@settings(max_examples=25, deadline=None,
+@settings(max_examples=15, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), autocomplete=st.booleans())
 def test_every_feature_of_any_schema_is_what_brute_force_says(schemas, tmp_path_factory, seed,
@@ -47,7 +47,7 @@ def test_every_feature_of_any_schema_is_what_brute_force_says(schemas, tmp_path_
                                    err_msg=candidate.described(windows).name)
 
 
-@settings(max_examples=25, deadline=None,
+@settings(max_examples=15, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6))
 def test_a_seed_sees_the_same_bits_whatever_else_is_asked(schemas, tmp_path_factory, seed):
