@@ -13,7 +13,7 @@ from rowgraph.features.store import write_window_features
 from rowgraph.tasks.label_tables import LabelTable
 from rowgraph.tasks.predictions import read_predictions
 
-SMALL = BaselineMetricsSettings(seeds=(0, 1), trees=25, bags=1, folds=2, linear_features=20)
+SMALL = BaselineMetricsSettings(seeds=(0, 1), trees=10, bags=1, folds=2, linear_features=20)
 
 
 @pytest.fixture(scope="session")
