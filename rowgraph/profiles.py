@@ -178,7 +178,7 @@ class Profile(Section):
 
 STAGES: dict[str, type[Section]] = {  # the settings section of each stage
     name: type(field.default) for name, field in Profile.model_fields.items()
-    if isinstance(field.default, Section) and name != "compute"}
+    if isinstance(field.default, Section) and name not in ("compute", "splits")}
 
 
 def profile_names() -> list[str]:

@@ -320,6 +320,35 @@ def _baseline_metrics(world: _World) -> Estimate:
     return Estimate(scored * Figure(12, "assumed"), LIGHT + 2 * world.sample(facts.largest))
 
 
+def _window_features(world: _World) -> Estimate:
+    """Every view of the label rows, float32, compressed; in memory the largest table's events and
+    a view. Known rows are written twice, fresh and aged, the others once a regime."""
+    s = world.profile.of_task("window_features", world.name or "", world.task or "")
+    labels = world.database.label_rows(world.task or "")
+    cells = sum(labels.values(), NOTHING) * (2 * Figure(s.max_features, "assumed"))
+    return Estimate(4 * COMPRESSED * cells, LIGHT + 4 * cells
+                    + 2 * world.sample(world.database.largest))
+
+
+def _peer_metrics(world: _World) -> Estimate:
+    """Predictions; in memory the database's columns as tensors. Not measured: no rate."""
+    return Estimate(Figure(1e6, "assumed"), HEAVY + 2 * world.sample(world.database.largest))
+
+
+def _evaluation(world: _World) -> Estimate:
+    """Predictions of the test rows and figures; in memory the resamples of the test rows."""
+    test = world.database.label_rows(world.task or "")["test"]
+    s = world.profile.of_task("evaluation", world.name or "", world.task or "")
+    return Estimate(test * Figure(300, "assumed"), LIGHT + test * Figure(
+        16 * min(s.bootstrap, 1000), "assumed").at_most(1e5))
+
+
+def _row_map(world: _World) -> Estimate:
+    """Two maps of some rows, and their pairwise similarities in memory."""
+    rows = world.profile.row_map.rows
+    return Estimate(Figure(50 * rows, "assumed"), HEAVY + Figure(8 * rows * rows, "assumed"))
+
+
 def _imputation_metrics(world: _World) -> Estimate:
     """Cells of every column, answered by three methods at some 100 bytes each. In memory the rows
     of a table that baselines are fitted on; on the device the weights.
@@ -354,6 +383,10 @@ _FORMULAS = {
     "transfer_metrics": _transfer_metrics,
     "downstream_metrics": _downstream_metrics,
     "baseline_metrics": _baseline_metrics,
+    "window_features": _window_features,
+    "peer_metrics": _peer_metrics,
+    "evaluation": _evaluation,
+    "row_map": _row_map,
     "imputation_metrics": _imputation_metrics,
     "report": _report,
 }

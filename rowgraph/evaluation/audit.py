@@ -171,7 +171,7 @@ def _answers(task: Task, regime: Regime, folder: Path) -> Answers:
     write_window_features(task, FEATURES, features, log=_silent)
     opened = WindowFeatures.open(features.folder)
     matrix = opened.matrix(f"test_{regime}")
-    history = np.array([n.startswith("label history") for n in opened.names])
+    history = np.array([n.startswith(("own labels", "all labels")) for n in opened.names])
     found["window features"] = np.nan_to_num(matrix[:, ~history], nan=-1.0)
     if history.any():
         found["label history"] = np.nan_to_num(matrix[:, history], nan=-1.0)

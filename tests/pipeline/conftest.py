@@ -94,7 +94,10 @@ sage_weights:
   {hidden: 16, batch: 64, epochs: 2, fan_out: [4, 2], learning_rate: 0.01}
 downstream_metrics:
   {seeds: [0, 1], epochs: 2, batch: 64, fan_out: [4, 2], head_hidden: 8, workers: 1}
-baseline_metrics: {seeds: [0, 1], trees: 10, bootstrap: 50}
+baseline_metrics: {seeds: [0, 1], trees: 10}
+splits: {folds: 2}
+evaluation: {bootstrap: 50}
+row_map: {rows: 60}
 imputation_metrics:
   {rows_per_column: 10, min_rows: 5, fit_rows: 100, trees: 5, classes: 5, max_new_tokens: 6,
    bootstrap: 50}

@@ -110,7 +110,7 @@ class Walker:
     def key(self, table: str, fkey: str) -> np.ndarray:
         """int64 [rows of the table]: the row that a foreign key names, -1 for none."""
         if (table, fkey) not in self._keys:
-            series = self.database.read(table, [fkey])[fkey]
+            series = self.database.column(table, fkey)
             if series.dtype.is_float():
                 series = series.fill_nan(None)
             self._keys[table, fkey] = series.cast(pl.Int64).fill_null(NO_ROW).to_numpy()
