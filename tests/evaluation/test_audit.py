@@ -1,0 +1,55 @@
+"""The audit finds what leaks, and says when it proves nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rowgraph.evaluation import audit
+from rowgraph.evaluation.audit import Finding, audit_task, verdict
+
+FOUND = Finding("db", "task", "rolling", "path", 5, 10, 0, 10)
+
+
+@pytest.fixture(scope="module")
+def findings(world, tmp_path_factory):
+    return list(audit_task(world.database, "driver-fails", tmp_path_factory.mktemp("audit") / "a"))
+
+
+def test_nothing_leaks_along_any_path_and_every_control_moves(findings):
+    assert [f for f in findings if not f.passed] == []
+    paths = {f.path for f in findings}
+    assert {"sampler, latest", "sampler, uniform", "window features", "label history",
+            "baseline, data_scientist", "baseline, lightgbm_entity", "baseline, entity_mean",
+            "model, bart_gnn_finetuned", "model, bart_head", "filled cells"} <= paths
+    assert {f.regime for f in findings} == {"frozen_db", "rolling"}
+    assert verdict(findings).startswith("audit: 0 differences in ")
+
+
+def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):
+    def late(times, regime, cut):
+        return np.asarray(times) + 10**15
+
+    monkeypatch.setattr(audit, "seen_before", late)
+    task = audit.load_task(world.database, "driver-fails")
+    asked, moment = audit._asked(task, "rolling")
+    other = audit._world(asked, tmp_path / "other", {"start": moment}, "rolling")
+    graphs = [audit.build_entity_graph(t.database) for t in (asked, other)]
+    one, two = (audit._neighbours(t, g, "rolling") for t, g in zip((asked, other), graphs,
+                                                                    strict=True))
+    assert any(audit._different(one[path], two[path]) for path in one)
+
+
+def test_the_last_line_names_leaks_and_what_proves_nothing():
+    leak = dataclasses.replace(FOUND, path="leaky", differences=3)
+    blind = dataclasses.replace(FOUND, path="blind", control=0)
+    line = verdict([FOUND, leak, blind])
+    assert line.startswith("audit: 3 differences in 30 values over 3 paths; the control changed 2")
+    assert "LEAKS: db/task rolling leaky" in line
+    assert "proves nothing: db/task rolling blind" in line
+    assert [f.passed for f in (FOUND, leak, blind)] == [True, False, False]
+
+
+def test_more_or_fewer_values_count_as_differences():
+    assert audit._different(np.arange(3), np.arange(5)) == 2
+    assert audit._different(np.arange(4), np.array([0, 9, 2, 3])) == 1
