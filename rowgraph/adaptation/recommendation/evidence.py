@@ -15,7 +15,7 @@ from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
 
 BLOCK = 2_048  # label rows whose pairs are worked out at once
-ROOM = 1 << 30  # bytes of pair features that are kept
+ROOM = 1 << 30  # bytes of features that are kept
 
 
 class Evidence:
@@ -23,7 +23,7 @@ class Evidence:
 
     Args:
         task: of type recommendation.
-        room: bytes of pair features of asked label rows that are kept for the next time.
+        room: bytes of features that are kept for the next time they are asked for.
 
     Raises:
         ValueError: the task is of another kind.
@@ -86,7 +86,11 @@ class Evidence:
             asked = LabelTable(np.zeros(1, dtype=np.int64), np.array([time]), everyone)
             trails = [t for t in self.trails if t.kind == "everyone"
                       and (t.of_labels or not labels_only)]
-            self._popular[key] = pair_features(
-                trails, self.windows, View("popular", asked, np.array([before])), everyone,
-                self.exists).smooth()
+            found = pair_features(trails, self.windows,
+                                  View("popular", asked, np.array([before])), everyone,
+                                  self.exists).smooth()
+            if found.nbytes > self._left:
+                return found
+            self._popular[key] = found
+            self._left -= found.nbytes
         return self._popular[key]

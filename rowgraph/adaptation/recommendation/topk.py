@@ -35,12 +35,13 @@ def best_of_all(seed_QW: Tensor, destination_DW: Tensor, bias_D: Tensor, exists_
             block = slice(start, start + destinations)
             score = torch.addmm(bias_D[block], seed_QW[asked], destination_DW[block].T)
             score.masked_fill_(exists_D[block] >= before_Q[asked, None], -torch.inf)
-            found = torch.arange(start, start + score.shape[1]).expand_as(score)
+            found = torch.arange(start, start + score.shape[1],
+                                 device=score.device).expand_as(score)
             if best is not None:  # what was found before comes first, hence lower rows
                 score, found = torch.cat([best, score], 1), torch.cat([rows, found], 1)
             best, rows = _first(score, found, count)
         if best is not None:
-            out[asked, :best.shape[1]] = rows.masked_fill(best.isinf(), NO_ROW)
+            out[asked, :best.shape[1]] = rows.masked_fill(best.isinf(), NO_ROW).cpu()
     return out
 
 

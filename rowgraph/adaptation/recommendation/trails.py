@@ -8,8 +8,8 @@
 | `company` | that of a row which the source's newest event names (its latest airline) |
 
 Each kind of anchor has links from event tables (`paths.py`) and from the task's own labels, dated
-when their outcome was known. Which trails help is no decision of this module: baselines choose
-among them on folds, and rankers weigh them.
+when their outcome was known (`label_lag`). Which trails help is no decision of this module:
+baselines choose among them on folds, and rankers weigh them.
 """
 
 from __future__ import annotations
@@ -158,15 +158,35 @@ def _along(task: Task, walker: Walker, kind: Kind, name: str, path: Path,
 def _by_labels(task: Task, walker: Walker, kind: Kind, name: str, anchors: Anchors,
                count: int) -> Trail:
     """Links of label rows of every split: under `rolling` a past test label is a fact, and the
-    effective time alone decides what is past."""
+    effective time alone decides what is past.
+
+    They are dated when their outcome was known, and later by the lag that test rows suffer.
+    """
+    lag = label_lag(task)
     anchor, destination, time = [], [], []
     for labels in (task.train, task.val, task.test):
         row, link = labels.target.pairs()
         anchor.append(anchors(labels.rows, labels.times)[row])
         destination.append(link)
-        time.append(labels.times[row] + task.timedelta)
+        time.append(labels.times[row] + task.timedelta + lag)
     links = _links(task, walker, *map(np.concatenate, (anchor, destination, time)), count)
     return Trail(kind, f"{kind}{name} {LABELS}", links, anchors)
+
+
+def label_lag(task: Task) -> int:
+    """How long before the first test row no outcome of a label became known any more, microseconds.
+
+    Label tables often have one validation date and one test date, years apart, while training
+    dates follow each other closely. A ranker that was fitted on the freshest labels would look for
+    them in vain at test; so every seed learns of labels as late as test rows do. The rows of an
+    autocomplete task have no such gap: each one's label is a fact at once.
+    """
+    first = int(task.test.times.min())
+    outcomes = task.known.times + task.timedelta
+    past = outcomes[outcomes < first]
+    if task.autocomplete or not len(past):
+        return 0
+    return max(first - int(past.max()) - 1, 0)
 
 
 def _links(task: Task, walker: Walker, anchor: np.ndarray, destination: np.ndarray,
