@@ -17,7 +17,8 @@ from resources.tracking import TrackingResource
 
 SAGE_LR = "sage_weights: {learning_rate: 0.02}\n"
 AFTER_SAGE = ["sage_weights", "downstream_metrics/tiny_league/wins",
-              "downstream_metrics/tiny_league/score", "report"]
+              "downstream_metrics/tiny_league/score", "evaluation/tiny_league/wins",
+              "evaluation/tiny_league/score", "row_map/tiny_league", "report"]
 
 
 def results(world):
