@@ -22,7 +22,7 @@ from rowgraph.adaptation.recommendation.pairs import PairFeatures
 from rowgraph.randomness import generator
 from rowgraph.tasks.folds import View
 
-LEAST = 32  # seeds, above which a chunk ends where the next seed is much newer
+LEAST = 16  # seeds, above which a chunk ends where the next seed is much newer
 SPAN = 4  # much newer: by a quarter of the horizon
 WIDE = 1_024  # destinations of a chunk; where there are no more, all of them
 OF_TRUTH, OF_CANDIDATES = 512, 384  # of them; the rest are any
@@ -61,17 +61,26 @@ def chunks_of(evidence: Evidence, view: View, pairs: PairFeatures, most: int,
         pairs: features of the view's rows.
         draw: what destinations are drawn for, where there are too many.
     """
-    order = np.lexsort((np.arange(len(view.labels)), view.before))
-    before = view.before[order]
-    ends, start = [], 0
+    dealt = dealt_out(view.before, evidence.windows.horizon, most)
+    return [_chunk(evidence, view, pairs, rows, (*draw, number))
+            for number, rows in enumerate(dealt)]
+
+
+def dealt_out(before: np.ndarray, horizon: int, most: int) -> list[np.ndarray]:
+    """Positions of the seeds of each chunk, ascending.
+
+    Args:
+        before: int64, effective times of the seeds, microseconds.
+    """
+    order = np.argsort(before, kind="stable")
+    ascending, found, start = before[order], [], 0
     for i in range(1, len(order) + 1):
         size = i - start
-        newer = i < len(order) and before[i] - before[start] > evidence.windows.horizon // SPAN
+        newer = i < len(order) and ascending[i] - ascending[start] > horizon // SPAN
         if i == len(order) or size == most or (size >= LEAST and newer):
-            ends.append((start, i))
+            found.append(np.sort(order[start:i]))
             start = i
-    return [_chunk(evidence, view, pairs, np.sort(order[a:b]), (*draw, number))
-            for number, (a, b) in enumerate(ends)]
+    return found
 
 
 def _chunk(evidence: Evidence, view: View, pairs: PairFeatures, rows: np.ndarray,

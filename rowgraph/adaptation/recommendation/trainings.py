@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rowgraph.adaptation.ground import Trained
+from rowgraph.adaptation.recommendation.chunks import dealt_out
 from rowgraph.adaptation.recommendation.evidence import Evidence
 from rowgraph.adaptation.recommendation.exams import TEST, Exam, Exams
 from rowgraph.adaptation.recommendation.fitting import TREES, Fitting
@@ -26,11 +27,14 @@ from rowgraph.adaptation.vectors import BartVectors, held
 from rowgraph.embeddings import Embeddings, RandomTwin
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.randomness import stable_seed
+from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
 from rowgraph.tasks.regimes import Regime
 
 SHAPE = "more leaves"  # of the hybrid's trees
 ASKED = 5  # epochs at most that are scored on folds
+SEEDS = 1_000  # newest label rows of those drawn that a network is fitted on
+STEPS = 160  # of a training, about: so many epochs as they are, if settings allow as many
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,15 @@ class Ground:
         return (None,) if variant(name).random else tuple(self.vectors)
 
     def steps(self) -> tuple[int, ...]:
-        """The epochs that are scored on folds: at most `ASKED`, the last among them."""
-        epochs = self.settings.epochs
+        """The epochs that are scored on folds: at most `ASKED`, the last among them.
+
+        No more than `settings.epochs`, and no more than `STEPS` need.
+        """
+        settings, exams = self.settings, self.exams(self.settings.variants[0])
+        fit = exams.fitted(exams.test, settings.regimes[0])
+        chunks = dealt_out(fit.before[self._newest(fit)], self.evidence.windows.horizon,
+                           settings.batch)
+        epochs = min(settings.epochs, -(-STEPS // len(chunks)))
         return tuple(sorted({-(-epochs * i // ASKED) for i in range(1, ASKED + 1)}))
 
     def perform(self, training: Training, state: Path, log: Log) -> Trained:
@@ -139,6 +150,8 @@ class Ground:
         pairs = exams.fitted_pairs(self.evidence, exam, training.regimes[0])
         ranker = (self._ranker(fit.name, pairs, fit.labels.target, training.seed)
                   if chosen.has_gnn else Ranker(None))
+        newest = self._newest(fit)
+        fit, pairs = View(fit.name, fit.labels.take(newest), fit.before[newest]), pairs.take(newest)
         fitting = Fitting(
             self.evidence, self._sides, self._embeddings(training), self._pretrained(training),
             chosen, self.settings, fit=fit, pairs=pairs, ranker=ranker, seed=training.seed,
@@ -164,6 +177,10 @@ class Ground:
         done = Trained(raw, curve)
         done.save(path)
         return done
+
+    def _newest(self, fit: View) -> np.ndarray:
+        """Positions of the label rows that a network is fitted on, ascending."""
+        return np.sort(np.argsort(fit.labels.times, kind="stable")[-SEEDS:])
 
     def _ranker(self, name: str, pairs: object, target: Destinations, seed: int) -> Ranker:
         if (name, seed) not in self._rankers:
