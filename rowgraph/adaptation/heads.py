@@ -67,6 +67,9 @@ class OneOf:
         return torch.from_numpy(raw.astype(np.float64)).softmax(1).numpy()
 
 
+REPRESENTED = 1e-30  # of the farthest target: a smaller spread would make it infinite in float32
+
+
 @dataclass(frozen=True)
 class Amount:
     """Regression: L1 on (target - median) / spread.
@@ -75,7 +78,7 @@ class Amount:
     outputs start. Outliers cannot bend it: they pull on L1 no harder than any other row, and the
     spread is the distance between the quartiles. A mean and a standard deviation would follow one
     value of a billion and squeeze all others together. Where the quartiles are equal (most
-    targets are 0) wider quantiles stand in.
+    targets are 0), or all but, wider quantiles stand in.
 
     Args:
         center, spread: in the target's unit.
@@ -90,9 +93,10 @@ class Amount:
     def fit(cls, target: np.ndarray) -> Amount:
         """From the fitted rows' targets alone."""
         center, spread = float(np.median(target)), 0.0
+        least = REPRESENTED * float(np.abs(target - center).max())
         for tail in (25, 10, 5, 1, 0):
             low, high = np.percentile(target, [tail, 100 - tail])
-            if (spread := float(high - low)) > 0:
+            if (spread := float(high - low)) > least:
                 break
         return cls(center, spread or 1.0)
 

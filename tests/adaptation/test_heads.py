@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
@@ -42,6 +42,7 @@ def test_targets_that_are_mostly_equal_or_all_equal_still_have_a_scale():
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), st.floats(-1e9, 1e9))
+@example([0.0, 0.0, 0.0, 1.0, 2.2e-185], 0.0)
 def test_the_outputs_without_loss_are_the_targets_whatever_their_offset(values, offset):
     target = np.array(values) + offset
     answer = Amount.fit(target)
