@@ -117,7 +117,7 @@ def _drawn(evidence: Evidence, before: int, true: np.ndarray, candidates: np.nda
 
     kept = some(np.unique(true), OF_TRUTH)
     kept = np.union1d(kept, some(np.setdiff1d(candidates, kept), OF_CANDIDATES))
-    return np.union1d(kept, some(np.setdiff1d(there, kept), WIDE - len(kept)))
+    return np.union1d(kept, some(np.setdiff1d(there, kept), max(WIDE - len(kept), 0)))
 
 
 def _places(destinations: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
