@@ -211,6 +211,7 @@ def test_regimes_that_see_the_same_are_asked_once(shop):
     for exam in exams.folds:
         fit = exams.fitted(exam, "rolling")
         assert (fit.labels.times + shop.timedelta <= exam.asked["rolling"].before.min()).all()
+        assert exam.fit.max() < len(shop.train), "validation is answered by what never saw it"
     later = dataclasses.replace(shop, test=dataclasses.replace(
         shop.test, times=shop.test.times + shops.DAY * np.arange(len(shop.test))))
     apart = Exams(later, shops.SETTINGS)
