@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import lightgbm
@@ -93,24 +93,34 @@ class Forest:
         return raw
 
 
-def grow(task_type: TaskType, classes: int, features: np.ndarray, target: np.ndarray,
-         categorical: Sequence[int], trees: int, seed: int, parameters: dict[str, object],
-         weights: np.ndarray | None = None) -> Forest:
+def binned(features: np.ndarray, target: np.ndarray, categorical: Sequence[int],
+           parameters: Mapping[str, object]) -> lightgbm.Dataset:
+    """Features in LightGBM's form, of which any number of forests may be grown.
+
+    Args:
+        features: float [n, features], NaN = missing.
+        target: float64 [n].
+        categorical: positions of features that are codes, at least 0.
+        parameters: of LightGBM. Forests whose parameters differ in what decides bins need bins of
+            their own.
+    """
+    return lightgbm.Dataset(
+        features, target, categorical_feature=[int(i) for i in categorical],
+        feature_name=[f"column_{i}" for i in range(features.shape[1])],
+        params=dict(parameters)).construct()
+
+
+def grow(task_type: TaskType, classes: int, data: lightgbm.Dataset, trees: int, seed: int,
+         parameters: Mapping[str, object]) -> Forest:
     """Grow trees. Equal arguments give equal trees, and fewer trees are the first of more.
 
     Args:
         classes: of a multiclass task.
-        features: float [n, features], NaN = missing.
-        target: float64 [n].
-        categorical: positions of features that are codes, at least 0.
+        data: from `binned`.
         parameters: of LightGBM, beside objective and seed.
-        weights: float64 [n], of the rows; None = all equal.
     """
     if task_type == "multiclass_classification":
         parameters = {**parameters, "num_class": classes}
-    data = lightgbm.Dataset(
-        features, target, weight=weights, categorical_feature=[int(i) for i in categorical],
-        feature_name=[f"column_{i}" for i in range(features.shape[1])])
     booster = lightgbm.train({"objective": OBJECTIVES[task_type], **parameters,
                               "seed": seed % 2**31}, data, num_boost_round=trees)
     return Forest(task_type, booster)

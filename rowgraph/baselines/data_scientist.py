@@ -11,8 +11,9 @@ Shapes: n label rows, F features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import lightgbm
 import numpy as np
 
 from rowgraph.baselines.entity_row import steps_upto
@@ -22,7 +23,7 @@ from rowgraph.baselines.sheets import RANK, Sheets
 from rowgraph.baselines.trials import Candidate
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.label_tables import Task
-from rowgraph.trees import Forest, grow
+from rowgraph.trees import Forest, binned, grow
 
 GROWTH = {  # of every tree; column by column is several times faster where few are drawn for a tree
     "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 20, "lambda_l2": 1.0,
@@ -40,8 +41,9 @@ FEW = 40  # features: below, a tenth of them is too few for a tree
 RANKED = 100  # numbers of highest gain whose rank among the rows of a date may be a feature
 LOOK = {**GROWTH, "learning_rate": 0.1}  # a quick look at which features gain
 LOOK_TREES = 60
-ALL, NEAR, NO_HISTORY, RANKS = ("all features", "one foreign key", "no label history",
-                                "all features and ranks")
+ALL, NEAR, NO_HISTORY, OWN_ROW, RANKS = ("all features", "one foreign key", "no label history",
+                                         "own row", "all features and ranks")
+HELD = 24  # binned features that are held at a time, a byte a number
 CLASS_TREES = 3_000  # trees of all classes together, at most
 
 
@@ -64,17 +66,18 @@ class Picks:
         """The parts that differ. A row of an autocomplete task may not be ranked: the others of
         its date are no older than it."""
         sheets, parts = self.sheets, [ALL]
-        if sheets.near.any() and not sheets.near.all():
-            parts.append(NEAR)
-        if sheets.history.any() and not sheets.history.all():
-            parts.append(NO_HISTORY)
+        for part, kept in ((NEAR, sheets.near), (NO_HISTORY, ~sheets.history),
+                           (OWN_ROW, sheets.own)):
+            if kept.any() and not kept.all():
+                parts.append(part)
         if not self.task.autocomplete and not sheets.categorical.all():
             parts.append(RANKS)
         return parts
 
     def columns(self, part: str) -> np.ndarray:
         """int64: the features of a part, without ranks."""
-        kept = {NEAR: self.sheets.near, NO_HISTORY: ~self.sheets.history}.get(part)
+        kept = {NEAR: self.sheets.near, NO_HISTORY: ~self.sheets.history,
+                OWN_ROW: self.sheets.own}.get(part)
         return np.arange(len(self.sheets.names)) if kept is None else np.flatnonzero(kept)
 
     def best(self, part: str, exam: Exam, aged: bool, count: int,
@@ -96,9 +99,9 @@ class Picks:
         key = exam.name, aged
         if key not in self._gains:
             rows, every = exam.fitted(aged), self.columns(ALL)
-            forest = grow(self.task.task_type, len(self.task.classes),
-                          self.sheets.take(rows, every), rows.labels.target,
-                          np.flatnonzero(self.sheets.categorical), LOOK_TREES,
+            data = binned(self.sheets.take(rows, every), rows.labels.target,
+                          np.flatnonzero(self.sheets.categorical), LOOK)
+            forest = grow(self.task.task_type, len(self.task.classes), data, LOOK_TREES,
                           _seed(self.task, "gains"), LOOK)
             self._gains[key] = forest.gains()
         return self._gains[key]
@@ -118,6 +121,7 @@ class TreesOnWindows:
     trees: int
     bags: int = 1
     name: str = "data_scientist"
+    _held: dict[tuple[str, bool, str], lightgbm.Dataset] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -146,17 +150,26 @@ class TreesOnWindows:
         if options.features == RANKS:
             ranked = self.picks.best(ALL, exam, candidate.aged, RANKED, numbers=True)
         fitted = FittedTrees(sheets, columns, ranked, [])
-        rows = exam.fitted(candidate.aged)
-        features = fitted.features(rows)
         growth = {**GROWTH, **SIZES[options.size]}
-        if features.shape[1] <= FEW:
+        if len(columns) + len(ranked) <= FEW:
             growth["feature_fraction"] = 0.8
+        data = self._data(candidate, exam, fitted)
         for bag in range(self.bags):
-            fitted.forests.append(grow(
-                self.task.task_type, len(self.task.classes), features, rows.labels.target,
-                np.flatnonzero(sheets.categorical[columns]), last,
-                _seed(self.task, self.name, seed, bag), growth))
+            fitted.forests.append(grow(self.task.task_type, len(self.task.classes), data, last,
+                                       _seed(self.task, self.name, seed, bag), growth))
         return fitted
+
+    def _data(self, candidate: Candidate, exam: Exam, fitted: FittedTrees) -> lightgbm.Dataset:
+        """The bins of an exam's rows; a few are held, for other sizes and seeds."""
+        key = exam.name, candidate.aged, candidate.options.features
+        if key not in self._held:
+            if len(self._held) >= HELD:
+                del self._held[next(iter(self._held))]
+            rows = exam.fitted(candidate.aged)
+            self._held[key] = binned(
+                fitted.features(rows), rows.labels.target,
+                np.flatnonzero(self.picks.sheets.categorical[fitted.columns]), GROWTH)
+        return self._held[key]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from rowgraph.databases.database import Database
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.regimes import hidden
-from rowgraph.trees import TREES, Forest, grow, numbers_of
+from rowgraph.trees import TREES, Forest, binned, grow, numbers_of
 
 STEPS = (5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)  # trees at which folds are scored
 
@@ -96,8 +96,9 @@ class EntityRow:
         if exam.name not in self._columns:
             self._columns[exam.name] = EntityColumns.fit(task.database, task, exam.fresh)
         columns = self._columns[exam.name]
-        forest = grow(task.task_type, len(task.classes), columns.features(exam.fresh),
-                      exam.fresh.labels.target, columns.categorical, last,
+        data = binned(columns.features(exam.fresh), exam.fresh.labels.target,
+                      columns.categorical, TREES)
+        forest = grow(task.task_type, len(task.classes), data, last,
                       stable_seed("baseline_metrics", task.database.name, task.name, seed), TREES)
         return FittedRow(columns, forest)
 

@@ -48,7 +48,7 @@ class Exam:
     """Rows to fit on and rows to answer.
 
     Args:
-        name: of the fold, or `test`. Exams of one name are fitted on the same rows.
+        name: of the fold, `validation` or `test`; each is fitted on rows of its own.
         fresh: rows to fit on, each as of its own time.
         aged: the same rows, as stale as test rows are under `frozen_db`; None without that regime.
         asked: rows to answer, by regime.
@@ -83,19 +83,22 @@ class Exams:
     test: Exam
 
     @classmethod
-    def of(cls, task: Task, settings: SplitSettings, fit_rows: int | None) -> Exams:
+    def of(cls, task: Task, settings: SplitSettings, fit_rows: int | None = None,
+           choice_rows: int | None = None) -> Exams:
         """From a task and its splits.
 
         Args:
             fit_rows: at most so many rows, the newest, are fitted on; None is all.
+            choice_rows: the same where folds choose.
         """
         regimes, folds = settings.regimes, folds_of(task, settings.folds)
         views = views_of(task, regimes, folds)
         train = len(task.train)
 
         def exam(name: str, fit: np.ndarray, asked: dict[Regime, Rows]) -> Exam:
-            if fit_rows is not None and len(fit) > fit_rows:
-                newest = np.argsort(task.known.times[fit], kind="stable")[-fit_rows:]
+            most = fit_rows if name in ("validation", "test") else choice_rows
+            if most is not None and len(fit) > most:
+                newest = np.argsort(task.known.times[fit], kind="stable")[-most:]
                 fit = fit[np.sort(newest)]
             aged = Rows(views["known_aged"], fit) if "known_aged" in views else None
             return Exam(name, Rows(views["known"], fit), aged, asked)
@@ -118,7 +121,7 @@ class Exams:
         every = np.arange(train, len(task.known))
         whole = settings.final_fit == "train_and_validation"
         return cls(task, regimes, tuple(exams),
-                   exam(newest.name, newest.fit, known("val_frozen_db", every, train)),
+                   exam("validation", np.arange(train), known("val_frozen_db", every, train)),
                    exam("test", np.arange(len(task.known) if whole else train),
                         {r: Rows(views[f"test_{r}"], np.arange(len(task.test)))
                          for r in regimes}))

@@ -26,7 +26,7 @@ TAIL = 0.01  # the most extreme rank that is told apart; normal scores end at ab
 FREQUENT = 20  # rows of a category, or of a missing value, before it has a column of its own
 KEPT = 0.999  # share of the variance that the principal directions keep
 ITERATIONS = 60  # of L-BFGS for one penalty
-PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03)  # strongest first: each starts from the last
+PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # each starts from the one before
 SMOOTH = 0.1  # where an absolute error becomes a square, in standard deviations of the target
 
 

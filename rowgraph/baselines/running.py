@@ -89,7 +89,7 @@ class _Bench:
 
     def __init__(self, task: Task, settings: BaselineMetricsSettings, log: Log):
         self.task, self.settings, self.log = task, settings, log
-        self.exams = Exams.of(task, settings, settings.fit_rows)
+        self.exams = Exams.of(task, settings, settings.fit_rows, settings.choice_rows)
         self.own_labels = OwnLabels(task)
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.scores: list[Score] = []
@@ -114,7 +114,7 @@ class _Bench:
                 self.steps += 1
 
     def constants(self) -> None:
-        """`global_constant` and `entity_mean`."""
+        """`global_constant` and, but for autocomplete, `entity_mean`."""
         for split in SPLITS:
             exam = self.exams.of_split(split)
             constant = constant_of(self.task, exam.fresh.labels.target)
@@ -122,17 +122,18 @@ class _Bench:
             for regime, rows in exam.asked.items():
                 self.note(regime, "global_constant", 0, split,
                           predicted(self.task, np.tile(constant, (len(rows), 1))))
-                self.note(regime, "entity_mean", 0, split, mean.predict(rows, (0,))[0])
+                if not self.task.autocomplete:
+                    self.note(regime, "entity_mean", 0, split, mean.predict(rows, (0,))[0])
 
     def history(self) -> Trials | None:
-        """`entity_history`; None where no entity has labels of its own past."""
-        if not self.wants("entity_history", BLEND):
+        """`entity_history`; None for autocomplete, where no row has labels of its own past."""
+        if self.task.autocomplete or not self.wants("entity_history", BLEND):
             return None
         model = EntityHistory(self.task, self.own_labels)
         trials = self.trials(model)
         trials.run(model.candidates())
         self.keep(trials, seeds=(0,))
-        return None if self.task.autocomplete else trials
+        return trials
 
     def entity_row(self) -> None:
         """`lightgbm_entity`."""

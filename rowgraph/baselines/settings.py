@@ -24,6 +24,7 @@ class BaselineMetricsSettings(SplitSettings):
     bags: int = Field(2, gt=0)  # LightGBMs whose mean is one seed of the Data Scientist
     linear_features: int = Field(300, gt=0)  # of highest gain that the linear model is given
     fit_rows: int | None = Field(50_000, gt=0)  # newest label rows fitted on; null = all
+    choice_rows: int | None = Field(15_000, gt=0)  # of them, where folds choose; null = all
 
     @field_validator("baselines")
     @classmethod

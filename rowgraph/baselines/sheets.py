@@ -14,6 +14,7 @@ from rowgraph.features.paths import Path, paths_of
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.label_tables import Task
 
+SEED = "seed"  # the path of what seeds say themselves
 RANK = "rank among the rows of its date"
 
 
@@ -22,8 +23,8 @@ class Sheets:
 
     Args:
         names: of the features.
-        categorical, near, history: bool [F]: codes; of the entity, its parents and its children by
-            one foreign key, or of labels; of labels.
+        categorical, own, near, history: bool [F]: codes; of the entity's own row and the seed; of
+            these, of parents and children by one foreign key, and of labels; of labels.
     """
 
     def __init__(self, task: Task, features: WindowFeatures):
@@ -35,6 +36,7 @@ class Sheets:
         near = {str(path) for path in _paths(task, two_hops=False)}
         far = {str(path) for path in _paths(task, two_hops=True)} - near
         paths = [column["path"] for column in features.columns]
+        self.own = np.array([path in (task.entity_table, SEED) for path in paths], dtype=bool)
         self.near = np.array([path not in far for path in paths], dtype=bool)
         self.history = np.array([path in (OWN, ALL) for path in paths], dtype=bool)
 

@@ -79,7 +79,7 @@ def test_the_row_of_an_autocomplete_task_is_visible_but_for_its_hidden_column(au
 def test_an_entity_of_which_nothing_else_is_known_still_has_its_dates(world, quick):
     hidden = [("drivers", c) for c in world.database.attributes("drivers") if c != "debut"]
     task = dataclasses.replace(world.task, database=world.database.without(hidden))
-    exams = Exams.of(task, quick, None)
+    exams = Exams.of(task, quick)
     model = EntityRow(task, trees=5)
     fitted = model.fit(model.candidates()[0], exams.validation, seed=0, last=5)
     assert fitted.columns.names == ("debut",)

@@ -6,7 +6,7 @@ from rowgraph.tasks.regimes import visible_before
 
 
 def test_a_fold_asks_its_rows_as_each_regime_shows_them(world, quick):
-    task, exams = world.task, Exams.of(world.task, quick, None)
+    task, exams = world.task, Exams.of(world.task, quick)
     folds = folds_of(task, quick.folds)
     assert [exam.name for exam in exams.folds] == [fold.name for fold in folds]
     for exam, fold in zip(exams.folds, folds, strict=True):
@@ -18,7 +18,7 @@ def test_a_fold_asks_its_rows_as_each_regime_shows_them(world, quick):
 
 
 def test_validation_and_test_ask_all_their_rows(world, quick):
-    task, exams = world.task, Exams.of(world.task, quick, None)
+    task, exams = world.task, Exams.of(world.task, quick)
     for split in ("val", "test"):
         labels = task.labels(split)
         for regime, rows in exams.of_split(split).asked.items():
@@ -38,15 +38,16 @@ def test_what_is_fitted_finally_is_declared(world, quick):
 
 
 def test_the_newest_rows_are_fitted_on_where_there_are_too_many(world, quick):
-    exams = Exams.of(world.task, quick, 100)
-    for exam in (*exams.folds, exams.validation, exams.test):
-        assert len(exam.fresh) == len(exam.aged) == 100
-        assert (np.diff(exam.fresh.index) > 0).all()
+    exams = Exams.of(world.task, quick, 100, 50)
+    for exams_of, rows in ((exams.folds, 50), ((exams.validation, exams.test), 100)):
+        for exam in exams_of:
+            assert len(exam.fresh) == len(exam.aged) == rows
+            assert (np.diff(exam.fresh.index) > 0).all()
     known = world.task.known.times
     assert exams.test.fresh.labels.times.min() >= np.sort(known)[-100]
 
 
 def test_without_frozen_db_nothing_is_aged(world, quick):
-    exams = Exams.of(world.task, quick.model_copy(update={"regimes": ("rolling",)}), None)
+    exams = Exams.of(world.task, quick.model_copy(update={"regimes": ("rolling",)}))
     assert all(exam.aged is None for exam in exams.folds)
     assert list(exams.test.asked) == ["rolling"]

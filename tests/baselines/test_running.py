@@ -12,6 +12,7 @@ from rowgraph.tasks.label_tables import LabelTable
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run
 
+PAST = ("entity_mean", "entity_history")
 DRAWN = ("lightgbm_entity", "data_scientist", "data_scientist_blend")
 
 
@@ -30,13 +31,15 @@ def done(ran, world):
 def test_every_baseline_answers_every_kind_of_task(kind, request, ran, quick):
     task = of_kind(kind, request)
     folder, predictions, summary = ran(task)
+    # A row that is itself asked about has no past.
+    names = [n for n in BASELINES if not (task.autocomplete and n in PAST)]
     assert set(predictions) == {
-        Run(regime, name, seed) for regime in quick.regimes for name in BASELINES
+        Run(regime, name, seed) for regime in quick.regimes for name in names
         for seed in (quick.seeds if name in DRAWN else (0,))}
     json.dumps(summary)
     choices = pl.read_parquet(folder / "choices.parquet").filter("chosen")
     picked = set(choices.select("model", "regime").iter_rows())
-    assert picked == {(name, regime) for regime in quick.regimes for name in BASELINES
+    assert picked == {(name, regime) for regime in quick.regimes for name in names
                       if name not in ("global_constant", "entity_mean")}
 
 
