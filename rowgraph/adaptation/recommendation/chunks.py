@@ -25,7 +25,8 @@ from rowgraph.tasks.folds import View
 LEAST = 16  # seeds, above which a chunk ends where the next seed is much newer
 SPAN = 4  # much newer: by a quarter of the horizon
 WIDE = 1_024  # destinations of a chunk; where there are no more, all of them
-OF_TRUTH, OF_CANDIDATES = 512, 384  # of them; the rest are any
+OF_TRUTH, OF_CANDIDATES = 256, 640  # of them, where there are more; the rest are any
+AMONG_MANY = 32  # seeds that share a draw of destinations: each needs candidates of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,17 @@ def chunks_of(evidence: Evidence, view: View, pairs: PairFeatures, most: int,
 
     Args:
         pairs: features of the view's rows.
+        most: of them; fewer where destinations have to be drawn.
         draw: what destinations are drawn for, where there are too many.
     """
-    dealt = dealt_out(view.before, evidence.windows.horizon, most)
+    dealt = dealt_out(view.before, evidence.windows.horizon, seeds_of(evidence, most))
     return [_chunk(evidence, view, pairs, rows, (*draw, number))
             for number, rows in enumerate(dealt)]
+
+
+def seeds_of(evidence: Evidence, most: int) -> int:
+    """Seeds of a chunk at most."""
+    return most if len(evidence.exists) <= WIDE else min(most, AMONG_MANY)
 
 
 def dealt_out(before: np.ndarray, horizon: int, most: int) -> list[np.ndarray]:

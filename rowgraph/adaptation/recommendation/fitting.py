@@ -34,8 +34,9 @@ from rowgraph.embeddings import Embeddings
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.tasks.folds import View
 
-TOWERS, IDENTITY, HYBRID = "two-tower", "identity-aware", "identity-aware and trees"
-TREES = 40  # of the ranker that the hybrid is averaged with
+TOWERS, IDENTITY = "two-tower", "identity-aware"
+HYBRIDS = {"identity-aware and trees": 1.0, "identity-aware and mostly trees": 3.0}  # their weight
+TREES = 40  # of the ranker that hybrids are averaged with
 SNAPSHOTS = 8  # moments at most as of which destinations are represented for a view
 PAIRS = 65_536  # scored at once
 MOMENTS = 16  # fitted moments by which popularity is scaled
@@ -43,7 +44,7 @@ MOMENTS = 16  # fitted moments by which popularity is scaled
 
 def scorers(with_graph: bool) -> tuple[str, ...]:
     """What a training can be asked for; without a graph nobody knows a pair's past."""
-    return (TOWERS, IDENTITY, HYBRID) if with_graph else (TOWERS,)
+    return (TOWERS, IDENTITY, *HYBRIDS) if with_graph else (TOWERS,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +153,7 @@ class Fitting:
     def recommend(self, model: Recommender, view: View) -> dict[str, np.ndarray]:
         """int64 [Q, k] by scorer."""
         model.eval()
-        count, task = self.evidence.task.eval_k, self.evidence.task
+        count = self.evidence.task.eval_k
         seeds_QW = self._seeds(model, view)
         group_Q, moments = snapshots(view)
         towers = [self._destinations(model, view.name, *moment) for moment in moments]
@@ -165,15 +166,14 @@ class Fitting:
                                             before[at], count).numpy()
         if model.pairs is None:
             return found
-        found |= {name: np.full((len(view.labels), count), -1) for name in (IDENTITY, HYBRID)}
+        found |= {name: np.full((len(view.labels), count), -1) for name in (IDENTITY, *HYBRIDS)}
         for at, pairs in self.evidence.blocks(view):
             score = self._score(model, pairs, at, seeds_QW, group_Q, towers)
             found[IDENTITY][at] = best_first(pairs.candidates, score, count)
             trees = self.ranker.scores(pairs, [TREES])[0]
-            both = (standardised(pairs.candidates, score)
-                    + standardised(pairs.candidates, trees))
-            found[HYBRID][at] = best_first(pairs.candidates, both, count)
-        assert all(len(rows) == len(view.labels) for rows in found.values()), task.name
+            mine, theirs = (standardised(pairs.candidates, s) for s in (score, trees))
+            for name, weight in HYBRIDS.items():
+                found[name][at] = best_first(pairs.candidates, mine + weight * theirs, count)
         return found
 
     def _score(self, model: Recommender, pairs: PairFeatures, at: np.ndarray, seeds_QW: Tensor,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from rowgraph.adaptation.ground import Trained
-from rowgraph.adaptation.recommendation.chunks import dealt_out
+from rowgraph.adaptation.recommendation.chunks import dealt_out, seeds_of
 from rowgraph.adaptation.recommendation.evidence import Evidence
 from rowgraph.adaptation.recommendation.exams import TEST, Exam, Exams
 from rowgraph.adaptation.recommendation.fitting import TREES, Fitting
@@ -127,7 +127,7 @@ class Ground:
         settings, exams = self.settings, self.exams(self.settings.variants[0])
         fit = exams.fitted(exams.test, settings.regimes[0])
         chunks = dealt_out(fit.before[self._newest(fit)], self.evidence.windows.horizon,
-                           settings.batch)
+                           seeds_of(self.evidence, settings.batch))
         epochs = min(settings.epochs, -(-STEPS // len(chunks)))
         return tuple(sorted({-(-epochs * i // ASKED) for i in range(1, ASKED + 1)}))
 
