@@ -12,25 +12,28 @@ from rowgraph.features.candidates import Candidate, Described, Windows
 from rowgraph.features.columns import DAY, Tables
 from rowgraph.features.events import Events, Seeds
 from rowgraph.features.windows import COUNT, MAX, MIN, SUM, Looks, blocks_of, look_back, summarize
+from rowgraph.tasks.label_tables import Task
 
 BLOCK = 65_536  # seeds that are summarized at a time
 LIMIT = float(np.finfo(np.float32).max)  # what is larger becomes this
+YEAR = 365 * DAY
 HELD = 4  # branches whose events are kept at a time
 
 
-def of_seeds(seeds: Seeds, unit: int) -> Iterator[tuple[Described, np.ndarray]]:
-    """What the seeds themselves say: the time of year and of the week, and how stale they are.
+def of_seeds(seeds: Seeds, task: Task) -> Iterator[tuple[Described, np.ndarray]]:
+    """What the seeds themselves say: how stale they are, the day of the week and of the year.
 
-    Args:
-        unit: microseconds, the task's horizon.
+    The day of the year only where training covers two years: until it comes again it is a date,
+    by which trees learn the rows of that date by heart.
     """
     day = seeds.times // int(DAY)
-    months = seeds.times.astype("datetime64[us]").astype("datetime64[Y]").astype("datetime64[D]")
     yield (Described("seed", "", "staleness", "in horizons", "age"),
-           (seeds.times - seeds.before) / unit)
-    yield (Described("seed", "", "day of the year", "", "number"),
-           (day - months.astype(np.int64)).astype(float))
+           (seeds.times - seeds.before) / max(task.timedelta, 1))
     yield Described("seed", "", "day of the week", "", "number"), ((day + 3) % 7).astype(float)
+    if np.ptp(task.train.times) >= 2 * YEAR:
+        years = seeds.times.astype("datetime64[us]").astype("datetime64[Y]")
+        first = years.astype("datetime64[D]").astype(np.int64)
+        yield Described("seed", "", "day of the year", "", "number"), (day - first).astype(float)
 
 
 def compute(tables: Tables, entity: str, seeds: Seeds, candidates: list[Candidate],

@@ -53,7 +53,7 @@ def write_window_features(task: Task, settings: WindowFeaturesSettings, draft: D
     tables = Tables(task.database, settings.frequent_values)
     windows = Windows.of(task, settings, tables)
     candidates = candidates_of(task, tables, windows, settings)
-    first = [*of_seeds(seeds, max(task.timedelta, 1)), *history_of(task, seeds, settings)]
+    first = [*of_seeds(seeds, task), *history_of(task, seeds, settings)]
     described = [d for d, _ in first] + [c.described(windows) for c in candidates]
     ranks = [-1] * len(first) + [c.rank for c in candidates]
     training = _training(task, views)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rowgraph.features.candidates import Windows, candidates_of
 from rowgraph.features.columns import Tables
 from rowgraph.features.events import Seeds
-from rowgraph.features.matrix import compute
+from rowgraph.features.matrix import compute, of_seeds
 from rowgraph.features.settings import WindowFeaturesSettings
 
 SETTINGS = WindowFeaturesSettings(horizons=(1, 3), spans=(0.3,), lasts=(1, 3), max_features=10**6)
@@ -88,3 +88,19 @@ def test_hidden_columns_are_in_no_feature(schemas, tmp_path, two_hops):
                  for c in candidates_of(seen, tables, Windows.of(seen, wanted, tables), wanted)
                  if hasattr(c.column, "table")}
         assert bool(names & hidden) == (seen is task)
+
+
+@pytest.mark.parametrize(("years", "known"), [(1, False), (3, True)])
+def test_the_day_of_the_year_is_told_once_it_comes_again(world, years, known):
+    day = 86_400_000_000
+    first = int(np.datetime64("2001-01-01", "us").astype(np.int64))
+    train = dataclasses.replace(world.task.train, times=first + np.linspace(
+        0, years * 366 * day, len(world.task.train)).astype(np.int64))
+    task = dataclasses.replace(world.task, train=train)
+    at = np.array([first, first + 31 * day])
+    found = {d.name: v.tolist() for d, v in of_seeds(Seeds(np.zeros(2, int), at, at - day, False),
+                                                     task)}
+    assert found["seed · day of the week"] == [0, 3]  # a Monday
+    assert found["seed · staleness in horizons"] == [day / task.timedelta] * 2
+    assert ("seed · day of the year" in found) == known
+    assert not known or found["seed · day of the year"] == [0, 31]
