@@ -113,13 +113,13 @@ class TreesOnWindows:
 
     Args:
         trees: at most.
-        bags: forests whose mean answers; folds are tried with one.
+        bags: forests whose mean answers.
     """
 
     task: Task
     picks: Picks
     trees: int
-    bags: int = 1
+    bags: int
     name: str = "data_scientist"
     _held: dict[tuple[str, bool, str], lightgbm.Dataset] = field(default_factory=dict)
 

@@ -167,14 +167,12 @@ class _Bench:
     def try_trees(self, picks: Picks) -> Trials:
         """Parts of the features first, then sizes with the parts that were best."""
         settings = self.settings
-        model = TreesOnWindows(self.task, picks, settings.trees)
+        model = TreesOnWindows(self.task, picks, settings.trees, settings.bags)
         trials = self.trials(model)
         for aged in self.ages():
             trials.run(model.parts(aged))
             best = trials.chosen(aged).values()
             trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
-        # Folds are tried with one forest, what is answered is the mean of several.
-        trials.model = TreesOnWindows(self.task, picks, settings.trees, settings.bags)
         return trials
 
     def blend(self, trees: Trials, linear: Trials, own: Trials | None) -> None:
