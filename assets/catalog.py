@@ -182,8 +182,9 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
         add("peer_metrics", {**source, **graph})
         measured.append("peer_metrics")
     add("evaluation", {**source, **{stage: (stage, *where) for stage in measured}})
-    if profile.transfer_metrics.shares:
-        named = profile.transfer_metrics.pretrainings
+    transfer = profile.of_task("transfer_metrics", d.name, task)
+    if transfer.shares:
+        named = transfer.pretrainings
         compared = {n: k for n, k in _trained(profile).items() if not named or k[-1] in named}
         add("transfer_metrics", {**source, **graph, **compared,
                                  "node_embeddings": ("node_embeddings", part(d.name))})

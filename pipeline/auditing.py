@@ -17,7 +17,7 @@ def audit_profile(environment: Environment, selected: list[str] | None, as_json:
     """Audit tasks of a profile, print what was tried, and end with one line.
 
     Raises:
-        typer.Exit: with status 1 where something leaks, or a control changed nothing.
+        typer.Exit: with status 1 where something leaks, or neither control changed a path.
         ValueError: a selected task is not one of the profile.
     """
     from rich.console import Console
@@ -82,10 +82,10 @@ def _print(findings: list) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
     for name in ("task", "regime", "path"):
         table.add_column(name, overflow="fold")
-    for name in ("seeds", "values", "moved by the future", "by the control"):
+    for name in ("seeds", "values", "moved by the future", "by past cells", "by past labels"):
         table.add_column(name, justify="right")
     for f in findings:
         style = None if f.passed else "red"
         table.add_row(f"{f.database}/{f.task}", f.regime, f.path, str(f.seeds), f"{f.values:,}",
-                      f"{f.differences:,}", f"{f.control:,}", style=style)
+                      f"{f.differences:,}", f"{f.by_cells:,}", f"{f.by_labels:,}", style=style)
     Console().print(table)

@@ -43,6 +43,24 @@ def test_the_science_knows_neither_orchestrator_nor_tracker():
         assert not imported(path) & {"dagster", "mlflow"}, path
 
 
+# The downstream floor, from the top: a room imports rooms below it alone.
+FLOOR = ("reports", "evaluation", "baselines", "adaptation", "sage", "features", "tasks", "graph",
+         "databases")
+
+
+def rooms_of(path: Path) -> set[str]:
+    modules = (n.module for n in ast.walk(ast.parse(path.read_text()))
+               if isinstance(n, ast.ImportFrom) and n.module)
+    return {m.split(".")[1] for m in modules if m.startswith("rowgraph.")} & set(FLOOR)
+
+
+@pytest.mark.parametrize("room", FLOOR)
+def test_the_arrows_of_the_downstream_floor_point_down(room):
+    above = set(FLOOR[:FLOOR.index(room)])
+    for path in (ROOT / "rowgraph" / room).rglob("*.py"):
+        assert not rooms_of(path) & above, f"{path.relative_to(ROOT)}"
+
+
 def test_the_science_reads_no_environment_variable_and_unpickles_nothing():
     for path in (ROOT / "rowgraph").rglob("*.py"):
         text = path.read_text()

@@ -2,9 +2,10 @@
 
 The canary: every cell dated at or after a moment, and every label that was not known by then, is
 overwritten with nonsense (`rowgraph.evaluation.nonsense`), and everything on the way to a
-prediction is made again. Not one bit may differ for the seeds of that moment. The control
-overwrites what lies before the moment instead: a path that does not differ then looks at nothing,
-and its silence would prove nothing.
+prediction is made again. Not one bit may differ for the seeds of that moment. Two controls
+overwrite what lies before the moment instead, cells and labels apart: a path that neither changes
+looks at nothing, and its silence would prove nothing; one that labels alone change reads no dated
+cell. Apart, because a model that ignored every cell would still move with its labels.
 
 The models are small and quickly trained, with the whole mechanism of the real ones: folds, choices,
 final fit. A digest of each row's text stands for its vector, so that one changed letter shows.
@@ -69,7 +70,10 @@ class Finding:
         seeds: label rows asked about.
         values: numbers compared.
         differences: of them, how many the future changed. 0, or something leaks.
-        control: how many the past changed. 0, and the path looks at nothing.
+        by_cells, by_labels: the control: how many past cells changed, and how many past labels.
+            Both 0, and the path looks at nothing. A path that labels alone change reads no dated
+            cell (an entity's own history, the row of a table without time): of cells it proves
+            nothing.
     """
 
     database: str
@@ -79,12 +83,18 @@ class Finding:
     seeds: int
     values: int
     differences: int
-    control: int
+    by_cells: int
+    by_labels: int
+
+    @property
+    def blind(self) -> bool:
+        """Neither control changed it."""
+        return not (self.by_cells or self.by_labels)
 
     @property
     def passed(self) -> bool:
-        """Nothing leaks, and the control shows that a leak would have been seen."""
-        return self.differences == 0 and self.control > 0
+        """Nothing leaks, and a control shows that a leak would have been seen."""
+        return self.differences == 0 and not self.blind
 
 
 def audit_task(database: Database, name: str, scratch: Path, *,
@@ -100,31 +110,30 @@ def audit_task(database: Database, name: str, scratch: Path, *,
     for regime in ("frozen_db", "rolling"):
         asked, moment = _asked(task, regime)
         found = {}
-        for world, span in (("as it is", None), ("future", {"start": moment}),
-                            ("control", {"end": moment})):
+        for world, make in WORLDS.items():
             note(f"{database.name}/{name} {regime}: {world}")
-            found[world] = _answers(_world(asked, scratch / "copy", span, regime), regime,
+            found[world] = _answers(make(asked, scratch / "copy", moment), regime,
                                     scratch / "made")
         shutil.rmtree(scratch, ignore_errors=True)
         for path, truth in found["as it is"].items():
             yield Finding(database.name, name, regime, path, len(asked.test), truth.size,
-                          _different(truth, found["future"][path]),
-                          _different(truth, found["control"][path]))
+                          *(_different(truth, found[world][path])
+                            for world in ("future", "past cells", "past labels")))
 
 
 def verdict(findings: list[Finding]) -> str:
     """The one line with which an audit ends."""
-    values = sum(f.values for f in findings)
-    leaks = [f for f in findings if f.differences]
-    blind = [f for f in findings if not f.control]
-    line = (f"audit: {sum(f.differences for f in findings)} differences in {values:,} values over "
-            f"{len(findings)} paths; the control changed {len(findings) - len(blind)} of "
-            f"{len(findings)}")
-    if leaks:
-        line += "; LEAKS: " + ", ".join(f"{f.database}/{f.task} {f.regime} {f.path}" for f in leaks)
-    if blind:
-        line += "; proves nothing: " + ", ".join(
-            f"{f.database}/{f.task} {f.regime} {f.path}" for f in blind)
+    def named(some: list[Finding]) -> str:
+        return ", ".join(f"{f.database}/{f.task} {f.regime} {f.path}" for f in some)
+
+    line = (f"audit: {sum(f.differences for f in findings)} differences in "
+            f"{sum(f.values for f in findings):,} values over {len(findings)} paths; past cells "
+            f"changed {sum(f.by_cells > 0 for f in findings)} of them, past labels alone "
+            f"{sum(f.by_labels > 0 and not f.by_cells for f in findings)}")
+    if leaks := [f for f in findings if f.differences]:
+        line += f"; LEAKS: {named(leaks)}"
+    if blind := [f for f in findings if f.blind]:
+        line += f"; proves nothing: {named(blind)}"
     return line
 
 
@@ -146,19 +155,33 @@ def _asked(task: Task, regime: Regime) -> tuple[Task, int]:
                                test=task.test.take(np.sort(index))), moment
 
 
-def _world(task: Task, folder: Path, span: dict[str, int] | None, regime: Regime) -> Task:
-    """The task as it is, or with the cells and labels of a span overwritten."""
-    if span is None:
-        return task
+def _as_it_is(task: Task, folder: Path, moment: int) -> Task:
+    return task
+
+
+def _future(task: Task, folder: Path, moment: int) -> Task:
+    """Cells at or after the moment, and labels that were not known by then, are nonsense."""
     keep = {task.entity_table: task.test.rows} if task.autocomplete else None
-    database = write_nonsense(task.database, folder, **span, keep=keep)
-    if "start" in span:
-        unknown = task.test.times + task.timedelta >= span["start"]
-        test = nonsense_labels(task, task.test, unknown)
-        return dataclasses.replace(task, database=database, test=test)
+    database = write_nonsense(task.database, folder, start=moment, keep=keep)
+    unknown = task.test.times + task.timedelta >= moment
+    return dataclasses.replace(task, database=database,
+                               test=nonsense_labels(task, task.test, unknown))
+
+
+def _past_cells(task: Task, folder: Path, moment: int) -> Task:
+    """Cells before the moment are nonsense, and every label stays."""
+    return dataclasses.replace(task, database=write_nonsense(task.database, folder, end=moment))
+
+
+def _past_labels(task: Task, folder: Path, moment: int) -> Task:
+    """Every second training and validation label is nonsense, and every cell stays."""
     train, val = (nonsense_labels(task, labels, np.arange(len(labels)) % 2 == 0)
                   for labels in (task.train, task.val))
-    return dataclasses.replace(task, database=database, train=train, val=val)
+    return dataclasses.replace(task, train=train, val=val)
+
+
+WORLDS = {"as it is": _as_it_is, "future": _future, "past cells": _past_cells,
+          "past labels": _past_labels}
 
 
 def _answers(task: Task, regime: Regime, folder: Path) -> Answers:

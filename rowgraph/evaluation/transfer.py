@@ -85,7 +85,12 @@ def run_transfer(task: Task, graph: EntityGraph, store: Embeddings,
     Raises:
         ValueError: the kind of task has no head, a metric is undefined, or a training diverged.
     """
-    graph = graph.without(task.database.hidden)
+    if task.database.hidden:
+        columns = ", ".join(f"{t}.{c}" for t, c in sorted(task.database.hidden))
+        raise ValueError(f"{task.database.name}/{task.name}: transfer_metrics reads vectors that "
+                         f"were made from every column, and this task must not see {columns}; "
+                         "leave the task out of the profile, or its transfer_metrics.shares empty "
+                         "in task_settings")
     embeddings = held(store, graph)
     labels = task.train.newest(settings.train_rows)
     first = next(iter(trained.values()))

@@ -8,7 +8,7 @@ import pytest
 from rowgraph.evaluation import audit
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
 
-FOUND = Finding("db", "task", "rolling", "path", 5, 10, 0, 10)
+FOUND = Finding("db", "task", "rolling", "path", 5, 10, 0, 10, 3)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,16 @@ def findings(world, tmp_path_factory):
     return list(audit_task(world.database, "driver-fails", tmp_path_factory.mktemp("audit") / "a"))
 
 
-def test_nothing_leaks_along_any_path_and_every_control_moves(findings):
+LABELS_ALONE = {"label history", "baseline, global_constant", "baseline, entity_mean",
+                "baseline, entity_history"}
+
+
+def test_past_cells_move_every_path_that_reads_cells_and_no_other(findings):
+    for f in findings:
+        assert (f.by_cells > 0) == (f.path not in LABELS_ALONE), f
+
+
+def test_nothing_leaks_along_any_path_and_a_control_moves_each(findings):
     assert [f for f in findings if not f.passed] == []
     paths = {f.path for f in findings}
     assert {"sampler, latest", "sampler, uniform", "window features", "label history",
@@ -33,7 +42,7 @@ def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):
     monkeypatch.setattr(audit, "seen_before", late)
     task = audit.load_task(world.database, "driver-fails")
     asked, moment = audit._asked(task, "rolling")
-    other = audit._world(asked, tmp_path / "other", {"start": moment}, "rolling")
+    other = audit._future(asked, tmp_path / "other", moment)
     graphs = [audit.build_entity_graph(t.database) for t in (asked, other)]
     one, two = (audit._neighbours(t, g, "rolling") for t, g in zip((asked, other), graphs,
                                                                     strict=True))
@@ -42,9 +51,10 @@ def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):
 
 def test_the_last_line_names_leaks_and_what_proves_nothing():
     leak = dataclasses.replace(FOUND, path="leaky", differences=3)
-    blind = dataclasses.replace(FOUND, path="blind", control=0)
+    blind = dataclasses.replace(FOUND, path="blind", by_cells=0, by_labels=0)
     line = verdict([FOUND, leak, blind])
-    assert line.startswith("audit: 3 differences in 30 values over 3 paths; the control changed 2")
+    assert line.startswith("audit: 3 differences in 30 values over 3 paths; past cells changed 2 "
+                           "of them, past labels alone 0")
     assert "LEAKS: db/task rolling leaky" in line
     assert "proves nothing: db/task rolling blind" in line
     assert [f.passed for f in (FOUND, leak, blind)] == [True, False, False]

@@ -113,3 +113,11 @@ def test_a_gain_is_positive_where_pretraining_is_better_whatever_the_metric(
     assert row["validation_gain"] == pytest.approx(0.15)
     assert row["labels"] == 50
     assert "sage_weights finetuned: test gain +" in best_on_validation(rows)["rolling 1"]
+
+
+def test_a_task_that_hides_a_column_is_refused_before_a_vector_of_it_is_read(
+        world, shared, lab, settings, tmp_path):
+    hides = dataclasses.replace(world.task, database=world.database.without([("results", "failed")]))
+    with pytest.raises(ValueError, match=r"must not see results\.failed; leave the task out"):
+        run_transfer(hides, world.graph, None, {"sage_weights": Pretrained(shared, lab.SAGE)},
+                     settings, Draft(tmp_path), device="cpu", log=lambda *_: None)
