@@ -4,7 +4,7 @@ One training serves all regimes, because fitted rows are looked at at their own 
 every epoch is scored under each regime; the number of epochs of a regime is chosen over folds, and
 a final fit of each seed predicts the test rows after that many. Validation predictions come from
 the newest fold's models, which were fitted on training rows alone; older folds, which only choose,
-are trained with the first seed.
+are trained with the first seed. Trainings are independent and run side by side, one thread each.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rowgraph.adaptation.workers import processes_of
 from rowgraph.baselines.peers.answers import Answers, load_arrays, save_arrays
 from rowgraph.baselines.peers.rdl_frames import RowFrames, RowReader
 from rowgraph.baselines.peers.rdl_model import RDLInputs, RDLModel
@@ -34,6 +36,8 @@ from rowgraph.tasks.regimes import hidden, seen_before, visible_before
 
 Log = Callable[[int, dict[str, float]], None]
 VARIANT = "rdl"
+MOST = 4  # processes; each takes two gigabytes or more
+FEW = 20_000  # label rows passed through a graph, all trainings together: not worth processes
 CLAMPED = (2, 98)  # percentiles of fitted targets between which RelBench keeps regressions
 
 
@@ -51,33 +55,31 @@ def run_rdl(task: Task, graph: EntityGraph, settings: PeerMetricsSettings, state
         ValueError: no fold has a score, or a training diverged.
     """
     folds = folds_of(task, settings.folds)
-    reader = RowReader(task.database, settings.text_dim)
+    trainer = _Trainer(task, graph, settings, state, torch.device(device))
     answers = Answers()
+    views = {fold: _scored_view(task, fold, fold is folds[-1]) for fold in folds}
+    seeds = {fold: settings.seeds if fold is folds[-1] else settings.seeds[:1] for fold in folds}
+    found = trainer.do([
+        Training(f"rdl-fold-{fold.name}-{seed}", seed, fold.cut, task.known.take(fold.fit),
+                 {r: (views[fold](r), range(settings.epochs)) for r in settings.regimes})
+        for fold in folds for seed in seeds[fold]], log)
     validation: dict[int, dict[str, np.ndarray]] = {}
     for fold in folds:
-        newest = fold is folds[-1]
-        view, found = _scored_view(task, fold, newest), {}
-        for seed in settings.seeds if newest else settings.seeds[:1]:
-            trainer = _Trainer(task, graph, settings, seed, torch.device(device), log)
-            found[seed] = trainer.once(
-                state / f"rdl-fold-{fold.name}-{seed}", reader, fold.cut,
-                task.known.take(fold.fit), {r: (view(r), range(settings.epochs))
-                                            for r in settings.regimes}, f"fold {fold.name}")
-        answers.scores += _scores(task, fold, found, settings, newest)
-        validation = found
+        validation = {seed: found[f"rdl-fold-{fold.name}-{seed}"] for seed in seeds[fold]}
+        answers.scores += _scores(task, fold, validation, settings, fold is folds[-1])
     answers.chosen = choose(answers.scores, higher_is_better=task.higher_is_better)
     labels = task.train if settings.final_fit == "train" else task.known
     tests = {r: (View(f"test_{r}", task.test, visible_before(task.test.times, r, "test",
                                                              task.database)),
                  (answers.chosen[r].step - 1,)) for r in settings.regimes}
+    found = trainer.do([Training(f"rdl-final-{seed}", seed, task.database.val_timestamp, labels,
+                                 tests) for seed in settings.seeds], log)
     for seed in settings.seeds:
-        trainer = _Trainer(task, graph, settings, seed, torch.device(device), log)
-        found = trainer.once(state / f"rdl-final-{seed}", reader, task.database.val_timestamp,
-                             labels, tests, "final fit")
         for regime in settings.regimes:
             kept = answers.chosen[regime].step - 1
             answers.predictions[Run(regime, VARIANT, seed)] = {
-                "val": validation[seed][regime][kept], "test": found[regime][0]}
+                "val": validation[seed][regime][kept],
+                "test": found[f"rdl-final-{seed}"][regime][0]}
     answers.facts = {"epochs": {r: c.step for r, c in answers.chosen.items()},
                      "folds": [f.name for f in folds]}
     return answers
@@ -147,55 +149,101 @@ class _Head:
         return raw[:, 0].sigmoid().numpy()
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training and what it is asked on the way.
+
+    Args:
+        name: under which its answers lie in the state folder.
+        seed: draws depend on the task and the seed, not on the fold.
+        cut: microseconds, of the column statistics.
+        fitted: label rows, looked at at their own times.
+        questions: by name, label rows and after which epochs (from 0) to predict them.
+    """
+
+    name: str
+    seed: int
+    cut: int
+    fitted: LabelTable
+    questions: Mapping[str, tuple[View, range | tuple[int, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Trainer:
-    """One seed's trainings: draws depend on the task and the seed, not on the fold."""
+    """Does trainings of one task; what is done lies in the state folder."""
 
-    def __init__(self, task: Task, graph: EntityGraph, settings: PeerMetricsSettings, seed: int,
-                 device: torch.device, log: Log):
-        self.task, self.graph, self.settings, self.seed = task, graph, settings, seed
-        self.device, self.log = device, log
-        self.purpose = ("peer_metrics", VARIANT, task.database.name, task.name, seed)
-        self.sampler = TemporalNeighborSampler(graph, settings.fan_out, "uniform")
-        self.entity_times = np.asarray(graph.times[task.entity_table])
+    task: Task
+    graph: EntityGraph
+    settings: PeerMetricsSettings
+    state: Path
+    device: torch.device
 
-    def once(self, path: Path, reader: RowReader, cut: int, fitted: LabelTable,
-             questions: Mapping[str, tuple[View, range | tuple[int, ...]]],
-             what: str) -> dict[str, np.ndarray]:
-        """Train unless it was done, and answer questions on the way.
+    def do(self, trainings: list[Training], log: Log) -> dict[str, dict[str, np.ndarray]]:
+        """The answers of some trainings by name: by question, float64 [epochs asked, n(,
+        classes)]. On a CPU they run side by side, each with one thread wherever it runs."""
+        missing = [t for t in trainings if load_arrays(self.state / t.name) is None]
+        workers = min(processes_of(self.settings.workers, self.device), len(missing), MOST)
+        rows = sum(len(t.fitted.newest(self.settings.train_rows)) for t in missing)
+        if workers > 1 and rows * self.settings.epochs >= FEW:
+            jobs = (joblib.delayed(_alone)(self, training) for training in missing)
+            running = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
+        else:
+            reader = RowReader(self.task.database, self.settings.text_dim)
+            running = (_Fit(self, training, reader).once() for training in missing)
+        for done, losses in enumerate(running):
+            log(done, {"trainings": float(done + 1)})
+            for epoch, loss in enumerate(losses[1]):
+                log(epoch, {f"{VARIANT}/{losses[0]}/train_loss": loss})
+        return {t.name: load_arrays(self.state / t.name) for t in trainings}
 
-        Args:
-            path: of the finished training, without suffix.
-            cut: microseconds, of the column statistics.
-            fitted: label rows, looked at at their own times.
-            questions: by name, label rows and after which epochs (from 0) to predict them.
 
-        Returns:
-            By name, float64 [epochs asked, n(, classes)].
-        """
-        if (done := load_arrays(path)) is not None:
-            return done
-        rows, forked = reader.frames(cut), []
+def _alone(trainer: _Trainer, training: Training) -> tuple[str, list[float]]:
+    """One training in a process of its own."""
+    return _Fit(trainer, training, RowReader(trainer.task.database,
+                                             trainer.settings.text_dim)).once()
+
+
+class _Fit:
+    """One training."""
+
+    def __init__(self, trainer: _Trainer, training: Training, reader: RowReader):
+        self.task, self.graph, self.settings = trainer.task, trainer.graph, trainer.settings
+        self.device, self.path = trainer.device, trainer.state / training.name
+        self.training, self.reader = training, reader
+        self.purpose = ("peer_metrics", VARIANT, self.task.database.name, self.task.name,
+                        training.seed)
+        self.sampler = TemporalNeighborSampler(self.graph, self.settings.fan_out, "uniform")
+        self.entity_times = np.asarray(self.graph.times[self.task.entity_table])
+
+    def once(self) -> tuple[str, list[float]]:
+        """Train, answer and save; the training's name and its loss by epoch."""
+        rows, forked, threads = self.reader.frames(self.training.cut), [], torch.get_num_threads()
         if self.device.type == "cuda":
             forked = [self.device]
         with torch.random.fork_rng(devices=forked):
             torch.manual_seed(stable_seed(*self.purpose, "weights"))
-            found = self._train(rows, fitted.newest(self.settings.train_rows), questions, what)
-        save_arrays(path, found)
-        return found
+            torch.set_num_threads(1)
+            try:
+                found, losses = self._train(
+                    rows, self.training.fitted.newest(self.settings.train_rows))
+            finally:
+                torch.set_num_threads(threads)
+        save_arrays(self.path, found)
+        return self.training.name, losses
 
-    def _train(self, rows: RowFrames, fitted: LabelTable, questions: Mapping[str, tuple],
-               what: str) -> dict[str, np.ndarray]:
-        head = _Head.fit(self.task, fitted)
+    def _train(self, rows: RowFrames,
+               fitted: LabelTable) -> tuple[dict[str, np.ndarray], list[float]]:
+        head, questions = _Head.fit(self.task, fitted), self.training.questions
         model = RDLModel(rows, self.graph, self.settings.channels, len(self.settings.fan_out),
                          head.classes).to(self.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=self.settings.learning_rate)
         found: dict[str, list[np.ndarray]] = {name: [] for name in questions}
+        losses = []
         for epoch in range(1 + max(max(epochs) for _, epochs in questions.values())):
-            loss = self._epoch(model, optimizer, rows, fitted, head, epoch)
+            losses.append(self._epoch(model, optimizer, rows, fitted, head, epoch))
             for name, values in self._answers(model, rows, head, questions, epoch).items():
                 found[name].append(values)
-            self.log(epoch, {f"{VARIANT}/seed{self.seed}/{what}/train_loss": loss})
-        return {name: np.stack(values) for name, values in found.items()}
+        return {name: np.stack(values) for name, values in found.items()}, losses
 
     def _epoch(self, model: RDLModel, optimizer: torch.optim.Optimizer, rows: RowFrames,
                fitted: LabelTable, head: _Head, epoch: int) -> float:

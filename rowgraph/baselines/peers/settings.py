@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rowgraph.settings import Seeds
+from rowgraph.settings import Seeds, neutral
 from rowgraph.tasks.settings import SplitSettings
 
 Peer = Literal["rdl", "kumo_relational"]
@@ -30,6 +30,7 @@ class PeerMetricsSettings(SplitSettings):
     channels: int = Field(128, gt=0, multiple_of=2)
     fan_out: tuple[int, ...] = (128, 64)
     text_dim: int = Field(64, gt=0)  # of hashed character n-grams
+    workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
     kumo_weights: str = KUMO_WEIGHTS  # name[@revision] on the hub, or a folder of .pt files
     kumo_context: int = Field(1_000, gt=0)  # newest label rows shown as examples
     kumo_fan_out: tuple[int, ...] = (16, 8)

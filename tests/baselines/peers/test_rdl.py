@@ -158,6 +158,18 @@ def test_equal_settings_give_equal_bytes_and_an_interrupted_run_goes_on_to_them(
     assert all(np.array_equal(first[r][s], again[r][s]) for r in first for s in first[r])
 
 
+def test_trainings_side_by_side_give_the_same_bytes(world, small, tmp_path, monkeypatch):
+    found = []
+    for name, workers, few in (("alone", 1, 0), ("beside", 2, 0)):
+        monkeypatch.setattr(rdl, "FEW", few)
+        (tmp_path / name).mkdir()
+        settings = small.model_copy(update={"workers": workers, "seeds": (0, 1)})
+        found.append(rdl.run_rdl(world.task, world.graph, settings, tmp_path / name,
+                                 device="cpu", log=lambda *_: None).predictions)
+    assert all(np.array_equal(found[0][r][s], found[1][r][s]) for r in found[0]
+               for s in found[0][r])
+
+
 def test_the_number_of_epochs_is_what_is_best_in_the_mean_over_folds(world, small, tmp_path):
     settings = small.model_copy(update={"folds": 2, "seeds": (0, 1)})
     answers = rdl.run_rdl(world.task, world.graph, settings, tmp_path, device="cpu",
