@@ -45,7 +45,9 @@ def spec(node: AssetNode, code_version: str, description: str, **extra: Any) -> 
 def launchpad_schema(section: Section) -> dict[str, dg.Field]:
     """The section as Dagster config: every field optional, pre-filled with the profile's value."""
     values = section.model_dump(mode="json")
-    names = section.effective() if isinstance(section, DatabaseSettings) else values
+    names = values
+    if isinstance(section, DatabaseSettings):
+        names = {**section.effective(), "knowledge": section.knowledge}
     hints = typing.get_type_hints(type(section))
     schema = {"force": dg.Field(bool, default_value=False, is_required=False,
                                 description="Make it again even if it is finished.")}
@@ -59,6 +61,8 @@ def _config_type(hint: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return dg.Noneable(_config_type(next(a for a in args if a is not type(None))))
+    if origin is dict:
+        return dg.Permissive()
     if origin is typing.Annotated:
         return _config_type(args[0])
     if origin is tuple:

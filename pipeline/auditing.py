@@ -82,10 +82,14 @@ def _print(findings: list) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
     for name in ("task", "regime", "path"):
         table.add_column(name, overflow="fold")
-    for name in ("seeds", "values", "moved by the future", "by past cells", "by past labels"):
+    late = any(f.by_late is not None for f in findings)
+    for name in ("seeds", "values", "moved by the future", "by past cells", "by past labels",
+                 *(("by late cells",) if late else ())):
         table.add_column(name, justify="right")
     for f in findings:
         style = None if f.passed else "red"
         table.add_row(f"{f.database}/{f.task}", f.regime, f.path, str(f.seeds), f"{f.values:,}",
-                      f"{f.differences:,}", f"{f.by_cells:,}", f"{f.by_labels:,}", style=style)
+                      f"{f.differences:,}", f"{f.by_cells:,}", f"{f.by_labels:,}",
+                      *(["" if f.by_late is None else f"{f.by_late:,}"] if late else ()),
+                      style=style)
     Console().print(table)

@@ -37,7 +37,8 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
         extra, _ = environment.extra_tasks(database.name)
         source = by_key["source", part(database.name)]
         if source.artifact is None and source.folder is not None:
-            report = check_database(source.folder, extra, values=values)
+            report = check_database(source.folder, extra, values=values,
+                                    knowledge=database.knowledge)
             if report.problems:
                 problems += [f"{database.name}: {p}" for p in report.problems]
                 continue
@@ -62,7 +63,8 @@ def described(environment: Environment) -> list[dict[str, Any]]:
         settings = wanted.get(name)
         extra = environment.extra_tasks(name)[0] if settings else None
         facts = describe(name, folders=environment.databases, extra_tasks=extra,
-                         entities=settings.entities if settings else None)
+                         entities=settings.entities if settings else None,
+                         knowledge=settings.knowledge if settings else None)
         for kind in ("problems", "warnings"):
             facts[kind] = [f"{name}: {text}" for text in facts[kind]]
         if settings and not facts["problems"]:

@@ -114,8 +114,10 @@ class Inputs:
         silent = (np.zeros(len(rows), dtype=bool) if self.task.autocomplete
                   else hidden(self._times[rows], before))
         table = self.task.entity_table
-        near = kept.get(key, lambda: Neighbourhoods.of(
-            self._sampler.sample(table, rows, before, draw), silent)) if with_graph else None
+        near = None
+        if with_graph:
+            near = kept.get(key, lambda: Neighbourhoods.of(
+                self._sampler.sample(table, rows, before, draw, silent), silent))
         return Entities(table, np.where(silent, SILENT, rows), near)
 
 

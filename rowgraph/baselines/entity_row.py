@@ -34,6 +34,8 @@ class EntityColumns:
         names: of the columns, without the timestamp that `features` adds.
         categorical: positions of the coded columns.
         own_row: the row is visible whatever its time (autocomplete).
+        known: int64 [rows of the entity table] by position, of columns that may be known later
+            than their row (`Database.known_at`).
     """
 
     values: np.ndarray
@@ -41,6 +43,7 @@ class EntityColumns:
     names: tuple[str, ...]
     categorical: tuple[int, ...]
     own_row: bool
+    known: dict[int, np.ndarray]
 
     @classmethod
     def fit(cls, database: Database, task: Task, rows: Rows) -> EntityColumns:
@@ -48,19 +51,26 @@ class EntityColumns:
         see them."""
         table = task.entity_table
         names, columns, categorical = [], [], []
-        times, entities = database.times(table), rows.labels.rows
+        times, entities, before = database.times(table), rows.labels.rows, rows.before
         if not task.autocomplete:
-            entities = entities[~hidden(times[entities], rows.before)]
-        fitted = np.unique(entities)
-        for series in database.read(table, database.attributes(table)).iter_columns():
-            if (found := numbers_of(series, fitted)) is None:
+            there = ~hidden(times[entities], before)
+            entities, before = entities[there], before[there]
+        fitted, known = np.unique(entities), {}
+        for series in database.read(table, database.attributes(table), late=True).iter_columns():
+            late = database.known_at(table, series.name)
+            seen = fitted
+            if late is not None:
+                seen = np.unique(entities[~hidden(late[entities], before)])
+            if (found := numbers_of(series, seen)) is None:
                 continue
+            if late is not None:
+                known[len(names)] = late
             if found[1]:
                 categorical.append(len(names))
             names.append(series.name)
             columns.append(found[0])
         values = np.stack(columns, axis=1) if columns else np.empty((len(times), 0))
-        return cls(values, times, tuple(names), tuple(categorical), task.autocomplete)
+        return cls(values, times, tuple(names), tuple(categorical), task.autocomplete, known)
 
     def features(self, rows: Rows) -> np.ndarray:
         """float64 [n, columns + 1]: the entity's columns as the seed sees them, and its date in
@@ -69,6 +79,8 @@ class EntityColumns:
         own = self.values[labels.rows]
         if not self.own_row:
             own[hidden(self.times[labels.rows], rows.before)] = np.nan
+        for column, known in self.known.items():
+            own[hidden(known[labels.rows], rows.before), column] = np.nan
         return np.column_stack([own, labels.times / 86_400e6])
 
 

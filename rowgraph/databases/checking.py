@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from rowgraph.databases.columns import (
     open_parquet,
 )
 from rowgraph.databases.database import PANDAS_INDEX, TableSchema, microseconds
+from rowgraph.databases.knowledge import FILE as KNOWLEDGE
+from rowgraph.databases.knowledge import Knowledge, KnowledgeError, faults
 from rowgraph.databases.labels import MANIFEST, all_tasks, check_task
 from rowgraph.databases.report import (
     DatabaseError,
@@ -45,14 +48,15 @@ __all__ = ["DatabaseError", "Problem", "Report", "TableFacts", "TaskFacts", "che
 MANIFEST_VERSION = 1
 
 
-def check_database(folder: Path, extra_tasks: Path | None = None, *,
-                   values: bool = True) -> Report:
-    """Verify a RelBench 3 folder: manifest, tables, keys, times and tasks.
+def check_database(folder: Path, extra_tasks: Path | None = None, *, values: bool = True,
+                   knowledge: Mapping[str, Any] | None = None) -> Report:
+    """Verify a RelBench 3 folder: manifest, tables, keys, times, what is said of them, and tasks.
 
     Args:
         folder: holds `manifest.yaml`, `db/<table>.parquet` and perhaps `tasks/<task>/`.
         extra_tasks: holds further tasks of this database, a folder each.
         values: whether values are read; without, only what manifests and footers say is checked.
+        knowledge: what the profile says of columns, beside the folder's own `knowledge.yaml`.
 
     Returns:
         All problems and warnings, and the size and time span of what could be read.
@@ -69,6 +73,7 @@ def check_database(folder: Path, extra_tasks: Path | None = None, *,
         for name, schema in schemas.items():
             if files[name] is not None:
                 tables[name] = _check_table(schema, files, cuts, values, found)
+        _check_knowledge(folder, knowledge or {}, schemas, files, found)
         for path in sorted((folder / "db").glob("*.parquet")):
             if path.stem not in manifest["tables"]:
                 found.warn(f"db/{path.name}", "no table of the manifest",
@@ -209,6 +214,35 @@ def _check_table(schema: TableSchema, files: dict[str, pq.ParquetFile | None],
             for times in (w for w in watchers if isinstance(w, Times) and w.first is not None):
                 first, last = _iso(times.first), _iso(times.last)
     return TableFacts(rows, tuple(fields.names), first, last)
+
+
+def _check_knowledge(folder: Path, said: Mapping[str, Any], schemas: dict[str, TableSchema],
+                     files: dict[str, pq.ParquetFile | None], found: Findings) -> None:
+    """What is said of columns, beside the manifest and in the profile."""
+    columns = {table: {field.name: _said_of(field, schemas[table], schemas)
+                       for field in parquet.schema_arrow}
+               for table, parquet in files.items() if parquet is not None}
+    for file, read in ((KNOWLEDGE, lambda: Knowledge.read(folder)),
+                       ("the profile's knowledge", lambda: Knowledge.parse(said))):
+        try:
+            for table, column, message, move in faults(read(), columns):
+                found.problem(file, message, move, table, column)
+        except KnowledgeError as error:
+            for line in str(error).splitlines():
+                found.problem(file, line, "docs/decisions/knowledge.md has the form")
+
+
+def _said_of(field: pa.Field, schema: TableSchema, schemas: dict[str, TableSchema]) -> str:
+    """What a column is to `rowgraph.databases.knowledge.faults`."""
+    if field.name == schema.pkey_col:
+        return "pkey"
+    if field.name == schema.time_col:
+        return "time_col"
+    if field.name in schema.fkeys:
+        parent = schemas.get(schema.fkeys[field.name])
+        return "fkey" if parent is not None and parent.time_col else "other"
+    timely = pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)
+    return "time" if timely else "other"
 
 
 def _role(schema: TableSchema, field: pa.Field, files: dict[str, pq.ParquetFile | None],

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rowgraph.artifacts import file_digest
 from rowgraph.databases.embedded import EMBEDDED, embedded_fingerprint
+from rowgraph.databases.knowledge import FILE as KNOWLEDGE
 from rowgraph.databases.report import DatabaseError, reason
 from rowgraph.randomness import digest
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
@@ -90,7 +91,8 @@ def known_names(folders: Path | None) -> list[str]:
 
 
 def fingerprint_folder(folder: Path, known: MutableMapping[str, str] | None = None) -> str:
-    """A digest over the names and bytes of `manifest.yaml`, `db/*.parquet` and `tasks/**`.
+    """A digest over the names and bytes of `manifest.yaml`, `knowledge.yaml`, `db/*.parquet` and
+    `tasks/**`.
 
     Args:
         folder: a RelBench 3 folder.
@@ -98,7 +100,8 @@ def fingerprint_folder(folder: Path, known: MutableMapping[str, str] | None = No
             that ask often about large folders.
     """
     folder = Path(folder)
-    paths = [folder / MANIFEST, *folder.glob("db/*.parquet"), *folder.glob("tasks/**/*")]
+    paths = [folder / MANIFEST, folder / KNOWLEDGE, *folder.glob("db/*.parquet"),
+             *folder.glob("tasks/**/*")]
     return digest("database folder", _digests(folder, paths, known))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from rowgraph.databases.knowledge import Knowledge, KnowledgeError
 from rowgraph.settings import Section
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # of a folder and of an asset alike
@@ -21,6 +22,7 @@ class DatabaseSettings(Section):
     max_rows_per_table: int | None = Field(None, gt=0)  # Section 4.2: larger tables are subsampled
     tasks: tuple[str, ...] = ()
     expected_rows: int | None = Field(None, gt=0)  # after subsampling; for `rowgraph plan` alone
+    knowledge: dict[str, Any] = Field({})  # when cells were known: rowgraph.databases.knowledge
 
     @model_validator(mode="after")
     def _names_can_be_assets(self):
@@ -39,6 +41,14 @@ class DatabaseSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _knowledge_has_its_form(self):
+        try:
+            Knowledge.parse(self.knowledge)
+        except KnowledgeError as error:
+            raise ValueError(f"{self.name}: knowledge: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _tasks_only_where_held_out(self):
         if self.role == "pretrain" and self.tasks:
             raise ValueError(f"{self.name}: tasks belong to held-out databases, its role is "
@@ -52,4 +62,7 @@ class DatabaseSettings(Section):
 
     def effective(self) -> dict[str, Any]:
         """What decides the content of the resolved database: not its role, tasks or expectation."""
-        return self.model_dump(mode="json", include={"name", "entities", "max_rows_per_table"})
+        names = {"name", "entities", "max_rows_per_table"}
+        # Without a word the recipe is as if nothing could be said.
+        return self.model_dump(mode="json",
+                               include=names | ({"knowledge"} if self.knowledge else set()))

@@ -7,24 +7,34 @@ of the user's folder, the hub's cache or a package's next release.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 
-from rowgraph.artifacts import Draft
+from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.checking import check_database
 from rowgraph.databases.database import Database
 from rowgraph.databases.embedded import EMBEDDED, build_embedded
+from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labelling import make_labels
 from rowgraph.databases.labels import SPLITS, all_tasks
 from rowgraph.databases.report import Problem, Report
 from rowgraph.databases.resolving import MANIFEST, DatabaseNotFound, Origin, find_here
 from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.databases.suspects import (
+    Suspect,
+    settle,
+    summary,
+    suspect_facts,
+)
 from rowgraph.databases.truncating import truncate
 from rowgraph.yaml_files import read_yaml
+
+SUSPECTS = "notes/suspects.json"  # beside the copy: what was suspected, for people
 
 
 def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft,
@@ -50,11 +60,15 @@ def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft,
         DatabaseError: the source is broken; every problem is named.
     """
     source = origin.folder or _build(settings, draft)
-    report = check_database(source, extra_tasks)
+    report = check_database(source, extra_tasks, knowledge=settings.knowledge)
     report.raise_if_broken()
     warnings = list(report.warnings)
+    knowledge, suspects = settled(source, settings.knowledge)
     tasks, made = _with_labels(source, extra_tasks, draft, warnings)
     facts = truncate(source, draft.folder, settings.max_rows_per_table, tasks=tasks)
+    knowledge.write(draft.folder)
+    if suspects:
+        write_json(draft.path(SUSPECTS), suspect_facts(suspects))
     if made or extra_tasks or facts["rows"] != facts["source_rows"]:
         report = check_database(draft.folder)
         report.raise_if_broken()
@@ -70,22 +84,38 @@ def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft,
         "dropped_edges": facts["dropped_edges"],
         "dropped_labels": facts["dropped_labels"],
         "left_out_tasks": facts["left_out_tasks"],
+        **summary(knowledge, suspects),
         "warnings": [str(w) for w in warnings],
     }
 
 
+def settled(folder: Path, said: Mapping[str, Any]) -> tuple[Knowledge, list[Suspect]]:
+    """When the cells of a sound database are known: what the profile says, what stands beside the
+    manifest, and what the data say of the rest.
+
+    Args:
+        folder: has passed `check_database`.
+        said: the profile's `knowledge`.
+    """
+    spoken = Knowledge.parse(said).over(Knowledge.read(folder))
+    return settle(Database.open(folder), spoken)
+
+
 def describe(name: str, *, folders: Path | None, entities: int | None = None,
-             extra_tasks: Path | None = None) -> dict[str, Any]:
+             extra_tasks: Path | None = None,
+             knowledge: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What can be said of a database without building or downloading it.
 
     Args:
         name, folders, entities: as for `resolve`.
         extra_tasks: as for `write_source`.
+        knowledge: what the profile says of columns.
 
     Returns:
         `name`, `kind` (`folder`, `embedded`, `hub` or None where it does not resolve), `detail`,
         `here` (whether its data, or the package that builds it, are on this machine), and for a
-        RelBench 3 folder its `folder`, sizes, time span, tasks, `problems` and `warnings` as text.
+        RelBench 3 folder its `folder`, sizes, time span, tasks, `suspects` (columns that may have
+        been written after their row, as `suspect_facts`), `problems` and `warnings` as text.
     """
     try:
         origin = find_here(name, folders=folders, entities=entities)
@@ -103,8 +133,10 @@ def describe(name: str, *, folders: Path | None, entities: int | None = None,
     facts = {"name": name, "kind": origin.kind, "detail": origin.detail, "here": True}
     if origin.folder is None:
         return facts | {"problems": [], "warnings": []}
-    report = check_database(origin.folder, extra_tasks)
+    report = check_database(origin.folder, extra_tasks, knowledge=knowledge)
+    suspects = [] if report.problems else settled(origin.folder, knowledge or {})[1]
     return facts | _sizes(report) | {"folder": str(origin.folder),
+                                     "suspects": suspect_facts(suspects),
                                      "problems": [str(p) for p in report.problems],
                                      "warnings": [str(w) for w in report.warnings]}
 

@@ -5,7 +5,9 @@ overwritten with nonsense (`rowgraph.evaluation.nonsense`), and everything on th
 prediction is made again. Not one bit may differ for the seeds of that moment. Two controls
 overwrite what lies before the moment instead, cells and labels apart: a path that neither changes
 looks at nothing, and its silence would prove nothing; one that labels alone change reads no dated
-cell. Apart, because a model that ignored every cell would still move with its labels.
+cell. Apart, because a model that ignored every cell would still move with its labels. Where cells
+are known later than their row (`Database.known_at`), those whose time had not come are overwritten
+with the future, and a third control overwrites those alone whose time had.
 
 The models are small and quickly trained, with the whole mechanism of the real ones: folds, choices,
 final fit. A digest of each row's text stands for its vector, so that one changed letter shows.
@@ -45,7 +47,7 @@ from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.predictions import read_predictions
-from rowgraph.tasks.regimes import INCLUSIVE, Regime, seen_before
+from rowgraph.tasks.regimes import INCLUSIVE, Regime, hidden, seen_before
 
 SEEDS = 60  # test rows that are asked about, at most
 FITTED = 800  # newest training rows of the small models, at most
@@ -74,6 +76,8 @@ class Finding:
             Both 0, and the path looks at nothing. A path that labels alone change reads no dated
             cell (an entity's own history, the row of a table without time): of cells it proves
             nothing.
+        by_late: how many the cells changed that were written after their row, and known by then;
+            None where the database has no such cells.
     """
 
     database: str
@@ -85,6 +89,7 @@ class Finding:
     differences: int
     by_cells: int
     by_labels: int
+    by_late: int | None = None
 
     @property
     def blind(self) -> bool:
@@ -110,15 +115,17 @@ def audit_task(database: Database, name: str, scratch: Path, *,
     for regime in ("frozen_db", "rolling"):
         asked, moment = _asked(task, regime)
         found = {}
-        for world, make in WORLDS.items():
+        late = any(database.known_at(t, c) is not None for t in database.tables
+                   for c in database.columns(t))
+        for world, make in (WORLDS | (LATE if late else {})).items():
             note(f"{database.name}/{name} {regime}: {world}")
             found[world] = _answers(make(asked, scratch / "copy", moment), regime,
                                     scratch / "made")
         shutil.rmtree(scratch, ignore_errors=True)
         for path, truth in found["as it is"].items():
             yield Finding(database.name, name, regime, path, len(asked.test), truth.size,
-                          *(_different(truth, found[world][path])
-                            for world in ("future", "past cells", "past labels")))
+                          *(_different(truth, found[world][path]) if world in found else None
+                            for world in ("future", "past cells", "past labels", "late cells")))
 
 
 def verdict(findings: list[Finding]) -> str:
@@ -130,6 +137,9 @@ def verdict(findings: list[Finding]) -> str:
             f"{sum(f.values for f in findings):,} values over {len(findings)} paths; past cells "
             f"changed {sum(f.by_cells > 0 for f in findings)} of them, past labels alone "
             f"{sum(f.by_labels > 0 and not f.by_cells for f in findings)}")
+    if late := [f for f in findings if f.by_late is not None]:
+        line += (", cells written after their row but known by then "
+                 f"{sum(f.by_late > 0 for f in late)} of {len(late)}")
     if leaks := [f for f in findings if f.differences]:
         line += f"; LEAKS: {named(leaks)}"
     if blind := [f for f in findings if f.blind]:
@@ -173,6 +183,12 @@ def _past_cells(task: Task, folder: Path, moment: int) -> Task:
     return dataclasses.replace(task, database=write_nonsense(task.database, folder, end=moment))
 
 
+def _late_cells(task: Task, folder: Path, moment: int) -> Task:
+    """Cells that were written after their row, and before the moment, are nonsense."""
+    return dataclasses.replace(task, database=write_nonsense(task.database, folder, end=moment,
+                                                             only_late=True))
+
+
 def _past_labels(task: Task, folder: Path, moment: int) -> Task:
     """Every second training and validation label is nonsense, and every cell stays."""
     train, val = (nonsense_labels(task, labels, np.arange(len(labels)) % 2 == 0)
@@ -182,6 +198,7 @@ def _past_labels(task: Task, folder: Path, moment: int) -> Task:
 
 WORLDS = {"as it is": _as_it_is, "future": _future, "past cells": _past_cells,
           "past labels": _past_labels}
+LATE = {"late cells": _late_cells}
 
 
 def _answers(task: Task, regime: Regime, folder: Path) -> Answers:
@@ -214,10 +231,12 @@ def _answers(task: Task, regime: Regime, folder: Path) -> Answers:
 def _neighbours(task: Task, graph: EntityGraph, regime: Regime) -> Answers:
     """Every sampled node and edge, by strategy."""
     before = seen_before(task.test.times, regime, task.database.test_timestamp)
+    unseen = hidden(np.asarray(graph.times[task.entity_table])[task.test.rows], before)
     found = {}
     for strategy in ("latest", "uniform"):
         batch = TemporalNeighborSampler(graph, FAN_OUT, strategy).sample(
-            task.entity_table, task.test.rows, before, 0)
+            task.entity_table, task.test.rows, before, 0,
+            None if task.autocomplete else unseen)
         found[f"sampler, {strategy}"] = np.concatenate([
             *(v.numpy() for v in batch.n_id.values()),
             *(v.numpy().ravel() for v in batch.edge_index.values())])

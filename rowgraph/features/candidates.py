@@ -16,7 +16,7 @@ from rowgraph.tasks.label_tables import Task
 Aggregate = Literal["value", "count", "age", "age of the first", "age of the last", "mean", "sum",
                     "min", "max", "last"]
 ALIKE = 0.15  # a span this close to a multiple of the horizon says nothing more
-COUNTED = ("share", "given")  # columns of 0 and 1: their sums are counts
+COUNTED = ("share", "given", "over")  # columns of 0 and 1: their sums are counts
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ class Candidate:
         window = windows.labels[self.window] if self.aggregate != "value" else ""
         if self.aggregate == "sum" and kind in COUNTED:
             aggregate, kind = "count", "count"
-        return Described(str(self.path), label, aggregate, window, "age" if kind == "date"
-                         else kind)
+        kind = {"date": "age", "delay": "age", "over": "share"}.get(kind, kind)
+        return Described(str(self.path), label, aggregate, window, kind)
 
 
 def candidates_of(task: Task, tables: Tables, windows: Windows,
@@ -206,7 +206,7 @@ def _of_column(column: Column, windows: Windows,
     for w in windows.recent:
         yield column, "sum", w, more + windows.detail[w] + 1
     yield column, "sum", windows.ever, more + 3
-    if column.kind in ("number", "date", "length"):
+    if column.kind in ("number", "date", "length", "delay"):
         for w in range(len(windows.labels)):
             rank = 3 if w in (windows.middle, windows.ever) else 4
             yield column, "min", w, more + rank

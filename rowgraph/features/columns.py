@@ -7,15 +7,19 @@
 | `given` | columns and foreign keys that are sometimes empty | 1 where there is a value, else 0 |
 | `length` | long texts | characters |
 | `date` | times other than the row's own | microseconds since 1970; aggregated as an age |
+| `delay` | times that are known later than their row | days from the row's time to it |
+| `over` | the time until which a row holds | 1 from that time on |
 | `code` | words, for a single row only | position among the words of the past |
 
 Which values are frequent, which words have a code and which columns are ever empty is decided by
-rows strictly older than `val_timestamp`. Primary keys, and columns that are none of these (lists,
-binary), are left out; of foreign keys only whether they are there.
+rows strictly older than `val_timestamp`, and by cells that were known by then. Primary keys, and
+columns that are none of these (lists, binary), are left out; of foreign keys only whether they are
+there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
@@ -23,9 +27,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from rowgraph.databases.database import TIMELESS, Database
+from rowgraph.databases.database import NEVER, TIMELESS, Database, moments
+from rowgraph.features.paths import Step
 
-Kind = Literal["number", "share", "given", "length", "date", "code"]
+Kind = Literal["number", "share", "given", "length", "date", "delay", "over", "code"]
 DAY = 86_400e6  # microseconds
 MAX_CODES = 255  # a column of more different words has no codes
 TEXT = 24  # mean characters from which on a column of many different words is text
@@ -58,7 +63,8 @@ class Column:
         """For people."""
         name = self.name or "(column without a name)"
         return {"share": f"{name} = {_short(self.value or '')}", "given": f"{name} is given",
-                "length": f"length of {name}"}.get(self.kind, name)
+                "length": f"length of {name}", "delay": f"days until {name}",
+                "over": f"{name} is over"}.get(self.kind, name)
 
 
 class Tables:
@@ -73,7 +79,8 @@ class Tables:
         self.database, self.frequent = database, frequent
         self.num_rows = {table: database.num_rows(table) for table in database.tables}
         self.times = cache(database.times)
-        self.keys = cache(self._keys)
+        self.keys = cache(database.keys)
+        self._known = cache(database.known_at)
         self._columns = cache(self._fitted)
         self._held: dict[tuple[str, str], pl.Series] = {}
 
@@ -90,10 +97,32 @@ class Tables:
         low, high = np.quantile(times, [0.001, 0.999], method="nearest")
         return int(high - low)
 
+    def written(self, step: Step) -> np.ndarray:
+        """int64 [rows of its table]: from when each key of a step is known."""
+        known = self._known(step.table, step.fkey)
+        times = self.times(step.table)
+        return times if known is None else np.maximum(times, known)
+
+    def known_at(self, column: Column) -> np.ndarray | None:
+        """int64 [rows of its table]: from when each value is known, as `Database.known_at` says."""
+        if column.kind == "over":
+            return moments(self._series(column.table, column.name), NEVER)
+        return self._known(column.table, column.name)
+
+    def source(self, column: Column) -> Hashable | None:
+        """By whose moment its values are known, if any: columns that share it are known at the
+        same times."""
+        if column.kind == "over":
+            return "over", column.name
+        if self.known_at(column) is None:
+            return None
+        said = self.database.knowledge.source(column.table, column.name)
+        return ("reached", column.name) if said is None else said
+
     def columns(self, table: str, single: bool) -> tuple[Column, ...]:
         """What can be aggregated over rows of a table, or (`single`) said of one row."""
         if single:
-            kinds = ("number", "code", "length", "date")
+            kinds = ("number", "code", "length", "date", "delay", "over")
             return tuple(c for c in self._columns(table) if c.kind in kinds)
         time_col = self.database.tables[table].time_col
         return tuple(c for c in self._columns(table) if c.kind != "code"
@@ -103,6 +132,10 @@ class Tables:
         """float64 [rows of its table], NaN where missing."""
         series = self._series(column.table, column.name)
         schema = self.database.tables[column.table]
+        if column.kind in ("delay", "over"):
+            there = series.is_not_null().to_numpy()
+            days = (moments(series, 0) - self.times(column.table)) / DAY
+            return np.where(there, days if column.kind == "delay" else 1.0, np.nan)
         if column.kind == "given":
             if column.name in schema.fkeys:
                 return (self.keys(column.table, column.name) >= 0).astype(np.float64)
@@ -119,42 +152,44 @@ class Tables:
             found = plain
         return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    def _keys(self, table: str, fkey: str) -> np.ndarray:
-        """int64 [rows]: the row that a foreign key names, -1 for none."""
-        parent = self.database.tables[table].fkeys[fkey]
-        keys = _finite(self._series(table, fkey)).fill_null(-1).to_numpy()
-        return np.where((keys >= 0) & (keys < self.num_rows[parent]), keys, -1).astype(np.int64)
-
     def _series(self, table: str, column: str) -> pl.Series:
         found = self._held.pop((table, column), None)
         if found is None:
-            found = self.database.read(table, [column]).to_series().alias("column")
+            found = self.database.column(table, column, late=True).alias("column")
         self._held[table, column] = found  # the newest last
         while sum(map(len, self._held.values())) > CACHED_VALUES and len(self._held) > 1:
             self._held.pop(next(iter(self._held)))
         return found
 
     def _fitted(self, table: str) -> tuple[Column, ...]:
-        schema, past = self.database.tables[table], np.flatnonzero(self.past(table))
+        schema, cut = self.database.tables[table], self.database.val_timestamp
         found: list[Column] = []
+        if until := self.database.knowledge.valid_until.get(table):
+            found.append(Column(table, until, "over"))
         for name in self.database.columns(table):
+            late = self.database.knowledge.source(table, name) is not None
+            known = self._known(table, name) if late else None
+            past = np.flatnonzero(self.past(table) & ((known is None) or known < cut))
             if name == schema.pkey_col or not len(past):
                 continue
             if name in schema.fkeys:
-                if _between((self.keys(table, name)[past] >= 0).mean(), GIVEN_SHARES):
+                given = (self.keys(table, name)[past] >= 0).mean()
+                if late or _between(given, GIVEN_SHARES):
                     found.append(Column(table, name, "given"))
                 continue
             plain = _plain(self._series(table, name))
             if plain is not None:
-                found += self._of_column(table, name, plain.gather(past))
+                found += self._of_column(table, name, plain.gather(past), late)
         return tuple(found)
 
-    def _of_column(self, table: str, name: str, past: pl.Series) -> list[Column]:
+    def _of_column(self, table: str, name: str, past: pl.Series, late: bool) -> list[Column]:
         found = []
         known = past.drop_nulls()
         counts = known.value_counts(sort=True, name="count") if len(known) else None
         if past.dtype == pl.Datetime:
             found.append(Column(table, name, "date"))
+            if late and self.database.tables[table].time_col:
+                found.append(Column(table, name, "delay"))
         elif past.dtype == pl.String:
             if counts is not None and len(counts) <= MAX_CODES:
                 words = tuple(known.unique().sort().to_list())
@@ -166,7 +201,8 @@ class Tables:
             found.append(Column(table, name, "number"))
             if counts is not None and len(counts) > 2:  # of two values the mean says it
                 found += self._shares(table, name, counts, NUMBER_SHARES)
-        if len(past) and _between(len(known) / len(past), GIVEN_SHARES):
+        # Of late cells how many are given says how many came.
+        if len(past) and (late or _between(len(known) / len(past), GIVEN_SHARES)):
             found.append(Column(table, name, "given"))
         return found
 

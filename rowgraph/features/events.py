@@ -38,11 +38,6 @@ class Events:
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
-    def timed(self) -> bool:
-        """They have times: either all have, or none."""
-        return len(self) > 0 and self.times[0] != TIMELESS
-
     @classmethod
     def grouped(cls, owners: np.ndarray, times: np.ndarray, rows: np.ndarray,
                 num_owners: int) -> Events:
@@ -62,19 +57,28 @@ class Events:
         return cls(indptr, times[order], rows[order])
 
     @classmethod
-    def along(cls, tables: Tables, branch: Branch) -> Events:
-        """The events of a branch."""
+    def along(cls, tables: Tables, branch: Branch, column: Column | None = None) -> Events:
+        """The events of a branch.
+
+        Args:
+            column: one whose values are known later than their rows: an event is then that its
+                value came to be known.
+        """
         first = branch.down[0]
-        owners, times = tables.keys(first.table, first.fkey), tables.times(first.table)
+        owners, times = tables.keys(first.table, first.fkey), tables.written(first)
         for step in branch.down[1:]:
             middle = tables.keys(step.table, step.fkey)
             owners = _at(owners, middle)
-            times = _later(tables.times(step.table), times, middle)
+            times = _later(tables.written(step), times, middle)
         rows = np.arange(len(owners))
         if branch.up:
             rows = tables.keys(branch.up.table, branch.up.fkey)
             owners = np.where(rows >= 0, owners, -1)
+            if branch.up.table == branch.down[-1].table:
+                times = np.maximum(times, tables.written(branch.up))
             times = _later(times, tables.times(branch.up.parent), rows)
+        if column is not None:
+            times = _later(times, tables.known_at(column), rows)
         return cls.grouped(owners, times, rows, tables.num_rows[branch.root])
 
     def values(self, tables: Tables, column: Column | str, branch: Branch) -> np.ndarray:
@@ -88,7 +92,7 @@ class Events:
             return firsts(self.indptr, self.rows, max(tables.num_rows[branch.table], 1))
         values = tables.values(column)[self.rows]
         if column.kind == "date":
-            return (self.times - values) / DAY if self.timed else np.full(len(values), np.nan)
+            return np.where(self.times != TIMELESS, (self.times - values) / DAY, np.nan)
         return values
 
 
@@ -132,6 +136,9 @@ class Seeds:
             rows = self._seen(tables, entity, rows)
         for step in anchor.ups:
             keys = tables.keys(step.table, step.fkey)
+            written = tables.database.known_at(step.table, step.fkey)
+            if written is not None and len(written):
+                rows = np.where((rows >= 0) & ~hidden(written[rows], self.before), rows, -1)
             rows = self._seen(tables, step.parent, _at(keys, rows))
         return rows
 

@@ -9,10 +9,12 @@ from itertools import groupby
 import numpy as np
 
 from rowgraph.features.candidates import Candidate, Described, Windows
-from rowgraph.features.columns import DAY, Tables
+from rowgraph.features.columns import DAY, Column, Tables
 from rowgraph.features.events import Events, Seeds
+from rowgraph.features.paths import Branch
 from rowgraph.features.windows import COUNT, MAX, MIN, SUM, Looks, blocks_of, look_back, summarize
 from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.regimes import hidden
 
 BLOCK = 65_536  # seeds that are summarized at a time
 LIMIT = float(np.finfo(np.float32).max)  # what is larger becomes this
@@ -46,13 +48,23 @@ def compute(tables: Tables, entity: str, seeds: Seeds, candidates: list[Candidat
         log: called with the number of paths that are done.
     """
     along = lru_cache(HELD)(lambda branch: Events.along(tables, branch))
+    # Columns that share their moment share their events; the first of them stands for all.
+    late = lru_cache(HELD)(lambda branch, source, column: Events.along(tables, branch, column))
+    first: dict[tuple, Column] = {}
+
+    def events_of(branch: Branch, column: Column | str | None) -> Events:
+        source = tables.source(column) if isinstance(column, Column) else None
+        if source is None:
+            return along(branch)
+        return late(branch, source, first.setdefault((column.table, source), column))
+
     start = 0
     for done, (path, group) in enumerate(groupby(candidates, key=lambda c: c.path)):
         wanted = list(group)
         rows = seeds.anchored(tables, entity, path.anchor, along, cells=path.branch is None)
         inverse, unique, before = _pairs(rows, seeds.before)
         computed = (_cells(tables, unique, before, wanted) if path.branch is None else
-                    _events(tables, along(path.branch), unique, before, wanted, windows))
+                    _events(tables, events_of, path.branch, unique, before, wanted, windows))
         for position, values in computed:
             put(start + position, np.where(unique >= 0, values, np.nan)[inverse])
         start += len(wanted)
@@ -69,22 +81,28 @@ def _pairs(rows: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _cells(tables: Tables, rows: np.ndarray, before: np.ndarray,
            wanted: list[Candidate]) -> Iterator[tuple[int, np.ndarray]]:
     for position, candidate in enumerate(wanted):
-        values = tables.values(candidate.column)
+        values, known = tables.values(candidate.column), tables.known_at(candidate.column)
         values = values[rows] if len(values) else np.full(len(rows), np.nan)
+        if known is not None and len(known):
+            values = np.where(hidden(known[rows], before), np.nan, values)
         yield position, (before - values) / DAY if candidate.aggregate == "age" else values
 
 
-def _events(tables: Tables, events: Events, rows: np.ndarray, before: np.ndarray,
-            wanted: list[Candidate], windows: Windows) -> Iterator[tuple[int, np.ndarray]]:
-    looks = look_back(events.indptr, events.times, rows, before, windows.lasts, windows.spans)
-    start = 0
+def _events(tables: Tables, events_of: Callable[[Branch, Column | str | None], Events],
+            branch: Branch, rows: np.ndarray, before: np.ndarray, wanted: list[Candidate],
+            windows: Windows) -> Iterator[tuple[int, np.ndarray]]:
+    start, events, looks = 0, None, None
     for column, group in groupby(wanted, key=lambda c: c.column):
-        same = list(group)
+        same, found = list(group), events_of(branch, column)
+        if found is not events:
+            events = found
+            looks = look_back(events.indptr, events.times, rows, before, windows.lasts,
+                              windows.spans)
         if column is None:
             for i, candidate in enumerate(same):
                 yield start + i, _of_times(candidate, events, looks, before)
         else:
-            values = events.values(tables, column, same[0].path.branch)
+            values = events.values(tables, column, branch)
             yield from ((start + i, v) for i, v in _of_values(values, events, looks, same))
         start += len(same)
 

@@ -22,13 +22,19 @@ class Adjacency:
         indptr: int64 [num_dst + 1]; the neighbours of node i are `indices[indptr[i]:indptr[i+1]]`.
         indices: int64 [E], source rows. Within a destination they ascend by time, ties by row
             number (`EntityGraph` checks that), so that what is visible is always a prefix.
+        times: int64 [E], microseconds: from when each edge is known, where that can be later than
+            the source row's own time, as with a key that is written later; neighbours then ascend
+            by it. None: the source rows' times say it.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
+    times: np.ndarray | None = None
 
     def __post_init__(self):
-        for name in ("indptr", "indices"):
+        if self.times is not None and self.times.shape != self.indices.shape:
+            raise GraphError(f"adjacency: {len(self.times)} times for {len(self.indices)} edges")
+        for name in ("indptr", "indices") + (("times",) if self.times is not None else ()):
             array = getattr(self, name)
             if array.ndim != 1 or array.dtype != np.int64:
                 raise GraphError(f"adjacency: {name} must be int64 with one dimension, found "
@@ -84,6 +90,18 @@ def grouped_by_parent(by_time, parent_row, indptr):
             out[place[parent]] = row
             place[parent] += 1
     return out
+
+
+@njit(types.boolean(_ints, _ints, _ints, _ints))
+def known_in_order(indptr, indices, edge_times, times):
+    """Whether every node's edges ascend by their own times and none is older than its source."""
+    for node in range(len(indptr) - 1):
+        for e in range(indptr[node], indptr[node + 1]):
+            if edge_times[e] < times[indices[e]]:
+                return False
+            if e > indptr[node] and edge_times[e - 1] > edge_times[e]:
+                return False
+    return True
 
 
 @njit(types.boolean(_ints, _ints, _ints, types.boolean))

@@ -23,6 +23,7 @@ from rowgraph.graph.adjacency import (
     GraphError,
     grouped_by_parent,
     in_time_order,
+    known_in_order,
 )
 
 if TYPE_CHECKING:
@@ -80,8 +81,13 @@ class EntityGraph:
             raise GraphError(f"graph: {edge_type} names rows {low} to {high} of {source}, which "
                              f"has {self.num_nodes[source]}")
         # An unsorted adjacency would let a seed see the future, hence the check of every edge.
-        if not in_time_order(adjacency.indptr, adjacency.indices, self.times[source],
-                             ascending[source]):
+        if adjacency.times is not None:
+            if not known_in_order(adjacency.indptr, adjacency.indices, adjacency.times,
+                                  self.times[source]):
+                raise GraphError(f"graph: the edges of a row along {edge_type} must ascend by the "
+                                 "time at which they are known, none before its source row")
+        elif not in_time_order(adjacency.indptr, adjacency.indices, self.times[source],
+                               ascending[source]):
             raise GraphError(f"graph: the neighbours of a row along {edge_type} must ascend by "
                              "time, ties by row number")
 
@@ -119,11 +125,14 @@ class EntityGraph:
         for i, adjacency in enumerate(self.adjacency.values()):
             np.save(folder / f"indptr_{i:03d}.npy", adjacency.indptr)
             np.save(folder / f"indices_{i:03d}.npy", adjacency.indices)
+            if adjacency.times is not None:
+                np.save(folder / f"edge_times_{i:03d}.npy", adjacency.times)
+        late = [i for i, a in enumerate(self.adjacency.values()) if a.times is not None]
         facts = {
             "format_version": FORMAT_VERSION,
             "node_types": [[t, int(self.num_nodes[t])] for t in self.node_types],
             "edge_types": [[*e, a.num_edges] for e, a in self.adjacency.items()],
-        }
+        } | ({"edge_times": late} if late else {})
         (folder / "graph.json").write_text(json.dumps(facts, indent=1) + "\n")
 
     @classmethod
@@ -140,9 +149,11 @@ class EntityGraph:
                                  f"{FORMAT_VERSION}; build the graph again")
             num_nodes = dict(facts["node_types"])
             times = {t: _open(folder / f"times_{i:03d}.npy") for i, t in enumerate(num_nodes)}
+            late = set(facts.get("edge_times", ()))
             adjacency = {
                 (source, relation, destination): Adjacency(
-                    _open(folder / f"indptr_{i:03d}.npy"), _open(folder / f"indices_{i:03d}.npy"))
+                    _open(folder / f"indptr_{i:03d}.npy"), _open(folder / f"indices_{i:03d}.npy"),
+                    _open(folder / f"edge_times_{i:03d}.npy") if i in late else None)
                 for i, (source, relation, destination, _) in enumerate(facts["edge_types"])
             }
         except FileNotFoundError as error:
@@ -163,6 +174,8 @@ class EntityGraph:
                 data[node_type].time = torch.from_numpy(np.array(times))
         for edge_type, adjacency in self.adjacency.items():
             data[edge_type].edge_index = torch.from_numpy(adjacency.edge_index())
+            if adjacency.times is not None:
+                data[edge_type].time = torch.from_numpy(np.array(adjacency.times))
         data.validate()
         return data
 
@@ -172,7 +185,8 @@ def build_entity_graph(database: Database) -> EntityGraph:
 
     Reads key and time columns only, one at a time: beside the graph itself, no more than a column
     and its place in the order is in memory. A null foreign key gives no edge, and neither does one
-    that the database hides.
+    that the database hides. A key that was written later than its row gives edges that are known
+    from then on (`Database.known_at`), and from both rows' times.
 
     Raises:
         GraphError: a primary key is not the row number, or a foreign key names a row that its
@@ -191,6 +205,12 @@ def build_entity_graph(database: Database) -> EntityGraph:
                 continue
             parent_row = _parent_rows(database.name, table, _column(database, table, fkey),
                                       parent, num_nodes[parent])
+            known = database.known_at(table, fkey)
+            if known is not None:
+                adjacency[table, f"f2p_{fkey}", parent], adjacency[
+                    parent, f"rev_f2p_{fkey}", table] = _late_edges(
+                        parent_row, np.maximum(known, times[table]), times[parent])
+                continue
             present = parent_row >= 0
             whole = present.all()
             edges = parent_row if whole else parent_row[present]
@@ -202,12 +222,24 @@ def build_entity_graph(database: Database) -> EntityGraph:
     return EntityGraph(tuple(database.tables), num_nodes, times, adjacency)
 
 
+def _late_edges(parent_row: np.ndarray, known: np.ndarray,
+                parent_times: np.ndarray) -> tuple[Adjacency, Adjacency]:
+    """Of a key that may be written later than its row: edges to the parents, and back."""
+    child = np.flatnonzero(parent_row >= 0)
+    parent = parent_row[child]
+    edge_time = np.maximum(known[child], parent_times[parent])
+    order = np.lexsort((child, edge_time, parent))
+    down = Adjacency(_indptr(np.bincount(parent, minlength=len(parent_times))), child[order],
+                     edge_time[order])
+    return down, Adjacency(_indptr(parent_row >= 0), parent, edge_time)
+
+
 def _open(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _column(database: Database, table: str, column: str) -> pl.Series:
-    return database.read(table, [column])[column]
+    return database.read(table, [column], late=True)[column]
 
 
 def _indptr(degree: np.ndarray) -> np.ndarray:

@@ -37,6 +37,9 @@ class PygLibSampler(TemporalNeighborSampler):
     """
 
     def __init__(self, graph: EntityGraph, fan_out: FanOut, strategy: str = "uniform"):
+        if late := [e for e, a in graph.adjacency.items() if a.times is not None]:
+            raise GraphError(f"PygLibSampler: edges along {late[0]} are known later than their "
+                             "rows, which pyg-lib cannot tell; use TemporalNeighborSampler")
         try:
             importlib.import_module("pyg_lib")  # registers torch.ops.pyg
         except ImportError as error:
@@ -57,8 +60,11 @@ class PygLibSampler(TemporalNeighborSampler):
         self._edge_type_of = {name: e for e, name in names.items()}
 
     def sample(self, input_type: str, rows: np.ndarray, seed_time: np.ndarray | None,
-               seed: int) -> SampledBatch:
+               seed: int, unseen: np.ndarray | None = None) -> SampledBatch:
         """Draw the neighbourhood of seeds; arguments and errors of `TemporalNeighborSampler`."""
+        if unseen is not None and unseen.any():
+            raise GraphError("PygLibSampler: some seeds' own rows are not there yet, and pyg-lib "
+                             "would follow their keys; use TemporalNeighborSampler")
         rows = self._checked_rows(input_type, rows, seed_time)
         temporal = seed_time is not None
         with _generator, torch.random.fork_rng(devices=[]):

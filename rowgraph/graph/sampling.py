@@ -29,6 +29,7 @@ from rowgraph.randomness import stable_seed
 
 FanOut = tuple[int, ...] | Mapping[EdgeType, tuple[int, ...]]
 ALL = -1  # of the eligible neighbours
+OWN_KEY = "rev_f2p_"  # begins the relation from the row that a key names to the row that holds it
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,9 @@ class TemporalNeighborSampler:
         self._timed = {t: bool(np.any(v != TIMELESS)) for t, v in self._times.items()}
         self._adjacency = {e: (np.asarray(a.indptr), np.asarray(a.indices))
                            for e, a in graph.adjacency.items()}
+        # Of edges with times of their own: these in the place of rows, to look their times up.
+        self._late = {e: (np.arange(a.num_edges), np.asarray(a.times))
+                      for e, a in graph.adjacency.items() if a.times is not None}
 
     def sample_all(self, questions: Iterable[tuple], threads: int) -> Iterator[SampledBatch]:
         """The batches that `sample` gives for each tuple of its arguments, in order, drawn ahead
@@ -143,7 +147,7 @@ class TemporalNeighborSampler:
             yield from ahead(self.sample, questions, pool, 2 * threads)
 
     def sample(self, input_type: str, rows: np.ndarray, seed_time: np.ndarray | None,
-               seed: int) -> SampledBatch:
+               seed: int, unseen: np.ndarray | None = None) -> SampledBatch:
         """Draw the neighbourhood of seeds.
 
         Args:
@@ -155,6 +159,8 @@ class TemporalNeighborSampler:
                 static sampling, where every neighbour is eligible, the choice is uniform, and
                 the batch shares its nodes; the rows must then differ from one another.
             seed: another number gives another draw.
+            unseen: bool [seeds]: seeds whose own row is not there yet. Whom it names is a cell of
+                it, so their own keys lead nowhere; rows that name it have times of their own.
 
         Raises:
             GraphError: an unknown node type, a row that the table does not have, or repeated rows
@@ -185,8 +191,13 @@ class TemporalNeighborSampler:
                 at, to = nodes[destination], nodes[source]
                 at_rows, at_trees = at.rows[low:high], at.trees[low:high]
                 spans = np.empty((2, high - low), dtype=np.int64)
-                num_edges = eligible(indptr, indices, self._times[source], at_rows, at_trees,
-                                     bounds, temporal and self._timed[source], k, spans)
+                who, times = self._late.get(edge_type, (indices, self._times[source]))
+                bounded = temporal and (self._timed[source] or edge_type in self._late)
+                num_edges = eligible(indptr, who, times, at_rows, at_trees, bounds, bounded, k,
+                                     spans)
+                if hop == 0 and unseen is not None and edge_type[1].startswith(OWN_KEY):
+                    spans[1, unseen] = spans[0, unseen]
+                    num_edges = int(np.minimum(spans[1] - spans[0], k).sum())
                 pairs = np.empty((2, num_edges), dtype=np.int64)
                 draw(indices, at_rows, at_trees, spans, low, tree_keys, latest, k, number, pairs)
                 to.reserve(num_edges)

@@ -30,4 +30,5 @@ def test_every_section_becomes_a_schema_that_fills_itself(stage, profile):
 
 def test_a_databases_role_and_tasks_are_not_for_the_launchpad():
     database = DatabaseSettings(name="a", role="heldout", tasks=("t",))
-    assert set(launchpad_schema(database)) == {"force", "name", "entities", "max_rows_per_table"}
+    assert set(launchpad_schema(database)) == {"force", "name", "entities", "max_rows_per_table",
+                                               "knowledge"}

@@ -57,6 +57,7 @@ def test_the_published_artifact_is_a_relbench_folder(store, world):
         "dropped_edges": {},
         "dropped_labels": {},
         "left_out_tasks": [],
+        "late_columns": 0, "suspects": 0, "open_suspects": 0,
         "warnings": [str(w) for w in check_database(world.folder).warnings],
     }
 

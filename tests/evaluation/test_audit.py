@@ -5,8 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from rowgraph.databases.database import Database
+from rowgraph.databases.knowledge import Knowledge
+from rowgraph.databases.suspects import settle
 from rowgraph.evaluation import audit
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
+from tests.worlds.tickets import write_tickets
 
 FOUND = Finding("db", "task", "rolling", "path", 5, 10, 0, 10, 3)
 
@@ -33,6 +37,29 @@ def test_nothing_leaks_along_any_path_and_a_control_moves_each(findings):
             "model, bart_gnn_finetuned", "model, bart_head", "filled cells"} <= paths
     assert {f.regime for f in findings} == {"frozen_db", "rolling"}
     assert verdict(findings).startswith("audit: 0 differences in ")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("desk")
+    database = write_tickets(folder / "rel-desk", rows=700)
+    return dataclasses.replace(database, knowledge=settle(database, Knowledge())[0])
+
+
+def test_cells_written_after_their_row_move_nothing_before_and_something_after(desk, tmp_path):
+    found = list(audit_task(desk, "ticket-ends", tmp_path / "a"))
+    assert [f for f in found if f.differences] == []
+    moved = {f.path for f in found if f.by_late}
+    assert {"window features", "baseline, data_scientist", "sampler, latest"} <= moved
+    assert "model, bart_head" not in moved  # a text vector holds none of them
+    assert "cells written after their row but known by then" in verdict(found)
+
+
+def test_a_text_that_holds_what_its_row_did_not_know_is_found(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(Database, "_late", lambda *_: {})
+    found = list(audit_task(desk, "ticket-ends", tmp_path / "a"))
+    assert {"model, bart_gnn_finetuned", "model, bart_head"} <= {
+        f.path for f in found if f.differences}
 
 
 def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):

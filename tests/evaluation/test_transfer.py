@@ -117,7 +117,8 @@ def test_a_gain_is_positive_where_pretraining_is_better_whatever_the_metric(
 
 def test_a_task_that_hides_a_column_is_refused_before_a_vector_of_it_is_read(
         world, shared, lab, settings, tmp_path):
-    hides = dataclasses.replace(world.task, database=world.database.without([("results", "failed")]))
+    without = world.database.without([("results", "failed")])
+    hides = dataclasses.replace(world.task, database=without)
     with pytest.raises(ValueError, match=r"must not see results\.failed; leave the task out"):
         run_transfer(hides, world.graph, None, {"sage_weights": Pretrained(shared, lab.SAGE)},
                      settings, Draft(tmp_path), device="cpu", log=lambda *_: None)

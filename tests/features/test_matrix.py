@@ -29,10 +29,11 @@ def computed(task, rows, before, candidates=None):
 
 @settings(max_examples=15, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 10**6), autocomplete=st.booleans())
+@given(seed=st.integers(0, 10**6), autocomplete=st.booleans(), late=st.booleans())
 def test_every_feature_of_any_schema_is_what_brute_force_says(schemas, tmp_path_factory, seed,
-                                                             autocomplete):
-    task = schemas.random_task(seed, tmp_path_factory.mktemp("db"), autocomplete=autocomplete)
+                                                             autocomplete, late):
+    task = schemas.random_task(seed, tmp_path_factory.mktemp("db"), autocomplete=autocomplete,
+                               late=late)
     random = np.random.default_rng(seed)
     rows = random.integers(0, task.database.num_rows("t0"), 6)
     before = random.integers(-1, 26, 6)
@@ -49,9 +50,9 @@ def test_every_feature_of_any_schema_is_what_brute_force_says(schemas, tmp_path_
 
 @settings(max_examples=15, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 10**6))
-def test_a_seed_sees_the_same_bits_whatever_else_is_asked(schemas, tmp_path_factory, seed):
-    task = schemas.random_task(seed, tmp_path_factory.mktemp("db"))
+@given(seed=st.integers(0, 10**6), late=st.booleans())
+def test_a_seed_sees_the_same_bits_whatever_else_is_asked(schemas, tmp_path_factory, seed, late):
+    task = schemas.random_task(seed, tmp_path_factory.mktemp("db"), late=late)
     random = np.random.default_rng(seed)
     rows = random.integers(0, task.database.num_rows("t0"), 9)
     before = random.integers(0, 24, 9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from rowgraph.databases.database import NEVER, TIMELESS, Database
+from rowgraph.databases.knowledge import Knowledge
 from rowgraph.graph.entity_graph import Adjacency, EntityGraph, GraphError, build_entity_graph
 
 DAY = 86_400_000_000
@@ -102,6 +104,31 @@ def test_a_saved_graph_whose_order_was_broken_is_refused(make_database, tmp_path
     np.save(path, np.array([3, 1, 0, 2, 4]))
     with pytest.raises(GraphError, match="must ascend by time"):
         EntityGraph.load(tmp_path / "graph")
+
+
+def test_a_key_that_was_written_later_is_an_edge_from_then_on_and_is_saved_so(make_database,
+                                                                              tmp_path):
+    plain = make_database()
+    said = Knowledge.parse({"members": {"columns": {"sponsor_id": {"known_at": "export"}}}})
+    database = dataclasses.replace(plain, knowledge=said)
+    graph, usual = build_entity_graph(database), build_entity_graph(plain)
+    late = [e for e in graph.edge_types if "sponsor_id" in e[1]]
+    for e in graph.edge_types:
+        assert set(map(tuple, graph.adjacency[e].edge_index().T.tolist())) == set(
+            map(tuple, usual.adjacency[e].edge_index().T.tolist()))
+        assert (graph.adjacency[e].times is not None) == (e in late)
+    for e in late:
+        own = graph.times[e[0]][graph.adjacency[e].indices]
+        assert (graph.adjacency[e].times >= np.maximum(own, database.read_at)).all()
+    graph.save(tmp_path / "graph")
+    loaded = EntityGraph.load(tmp_path / "graph")
+    assert all(np.array_equal(loaded.adjacency[e].times, graph.adjacency[e].times) for e in late)
+    number = list(graph.edge_types).index(late[0])
+    (tmp_path / "graph" / f"edge_times_{number:03d}.npy").unlink()
+    with pytest.raises(GraphError, match="edge_times"):
+        EntityGraph.load(tmp_path / "graph")
+    assert graph.to_hetero_data()[late[0]].time.shape == (
+        graph.adjacency[late[0]].num_edges,)
 
 
 @pytest.mark.parametrize("key", [4, -1, 1.5, float("inf")])

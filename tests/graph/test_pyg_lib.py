@@ -7,6 +7,7 @@ can be; then these tests say nothing about pyg-lib itself.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 import types
@@ -82,7 +83,7 @@ def _pyg_lib():
 
 
 @PROPERTY
-@given(questions(), st.sampled_from(["latest", "uniform"]))
+@given(questions(late=False), st.sampled_from(["latest", "uniform"]))
 def test_a_temporal_batch_of_pyg_lib_is_what_brute_force_allows(question, strategy):
     graph, input_type, rows, time, fan_out, seed = question
     batch = PygLibSampler(graph, fan_out, strategy).sample(input_type, rows, time, seed)
@@ -91,7 +92,7 @@ def test_a_temporal_batch_of_pyg_lib_is_what_brute_force_allows(question, strate
 
 
 @PROPERTY
-@given(questions())
+@given(questions(late=False))
 def test_a_static_batch_of_pyg_lib_sees_every_time_and_shares_its_nodes(question):
     graph, input_type, rows, _, fan_out, seed = question
     rows = np.unique(rows)[::-1].copy()
@@ -101,7 +102,7 @@ def test_a_static_batch_of_pyg_lib_sees_every_time_and_shares_its_nodes(question
 
 
 @PROPERTY
-@given(questions())
+@given(questions(late=False))
 def test_the_latest_trees_of_both_kernels_are_the_same(question):
     graph, input_type, rows, time, fan_out, seed = question
     trees = []
@@ -136,3 +137,12 @@ def test_without_pyg_lib_its_sampler_says_what_to_do(monkeypatch):
 def test_pyg_lib_itself_has_the_signature_that_is_relied_on():
     schema = str(torch.ops.pyg.hetero_neighbor_sample.default._schema)
     assert all(name in schema for name in ("node_time_dict", "seed_time_dict", "disjoint"))
+
+
+def test_edges_with_times_of_their_own_are_refused_because_it_cannot_tell_them():
+    graph = star(3)
+    (edge_type, adjacency), = graph.adjacency.items()
+    late = dataclasses.replace(graph, adjacency={edge_type: dataclasses.replace(
+        adjacency, times=np.arange(adjacency.num_edges))})
+    with pytest.raises(GraphError, match=r"known later .* use TemporalNeighborSampler"):
+        PygLibSampler(late, (2,))

@@ -19,17 +19,29 @@ from rowgraph.graph.sampling import ALL, SampledBatch, TemporalNeighborSampler
 PROPERTY = settings(max_examples=150, deadline=None)
 
 
-def adjacency_of(pairs, times, num_dst) -> Adjacency:
-    """(source, destination) pairs, sorted as the contract says."""
-    pairs = sorted(pairs, key=lambda p: (p[1], times[p[0]], p[0]))
-    degree = np.bincount([d for _, d in pairs], minlength=num_dst) if pairs else np.zeros(num_dst)
+def adjacency_of(pairs, times, num_dst, known=None) -> Adjacency:
+    """(source, destination) pairs, sorted as the contract says; `known`: the edges' own times."""
+    at = times[[s for s, _ in pairs]] if known is None else np.maximum(
+        times[[s for s, _ in pairs]], np.array(known, dtype=np.int64))
+    edges = sorted(zip(pairs, at.tolist(), strict=True), key=lambda e: (e[0][1], e[1], e[0][0]))
+    degree = (np.bincount([d for (_, d), _ in edges], minlength=num_dst) if edges
+              else np.zeros(num_dst))
     indptr = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
-    return Adjacency(indptr, np.array([s for s, _ in pairs], dtype=np.int64))
+    return Adjacency(indptr, np.array([s for (s, _), _ in edges], dtype=np.int64),
+                     None if known is None else np.array([t for _, t in edges], dtype=np.int64))
+
+
+def times_of(graph: EntityGraph, edge_type) -> np.ndarray:
+    """int64 [E]: from when each edge is known."""
+    adjacency = graph.adjacency[edge_type]
+    return graph.times[edge_type[0]][adjacency.indices] if adjacency.times is None else (
+        adjacency.times)
 
 
 @st.composite
-def graphs(draw) -> EntityGraph:
-    """Up to three tables, some timeless; equal and missing times, loops, duplicate edges."""
+def graphs(draw, late: bool = True) -> EntityGraph:
+    """Up to three tables, some timeless; equal and missing times, loops, duplicate edges, edges
+    that are known later than their rows."""
     names = ["a", "b", "c"][:draw(st.integers(1, 3))]
     num_nodes = {t: draw(st.integers(1, 6)) for t in names}
     times = {}
@@ -42,15 +54,18 @@ def graphs(draw) -> EntityGraph:
         source, destination = draw(st.sampled_from(names)), draw(st.sampled_from(names))
         pair = st.tuples(st.integers(0, num_nodes[source] - 1),
                          st.integers(0, num_nodes[destination] - 1))
+        pairs, known = draw(st.lists(pair, max_size=14)), None
+        if late and draw(st.booleans()):
+            known = [draw(st.sampled_from([TIMELESS, 0, 1, 2, 3, NEVER])) for _ in pairs]
         adjacency[source, f"r{number}", destination] = adjacency_of(
-            draw(st.lists(pair, max_size=14)), times[source], num_nodes[destination])
+            pairs, times[source], num_nodes[destination], known)
     return EntityGraph(tuple(names), num_nodes, times, adjacency)
 
 
 @st.composite
-def questions(draw):
+def questions(draw, late: bool = True):
     """A graph, seeds with times, a fan-out (one for all or by edge type) and a seed number."""
-    graph = draw(graphs())
+    graph = draw(graphs(late))
     input_type = draw(st.sampled_from(graph.node_types))
     count = draw(st.integers(0, 5))
     rows = np.array([draw(st.integers(0, graph.num_nodes[input_type] - 1)) for _ in range(count)],
@@ -91,6 +106,8 @@ AWKWARD = {
         e[0] == e[2] and row in found for e, row, found in neighbours(g)),
     "a duplicate edge": lambda g: any(
         len(set(found)) < len(found) for _, _, found in neighbours(g)),
+    "an edge that is known later than both of its rows": lambda g: any(
+        bool(np.any(times_of(g, e) > g.times[e[0]][a.indices])) for e, a in g.adjacency.items()),
     "two edge types between the same tables": lambda g: len(
         {(e[0], e[2]) for e in g.edge_types}) < len(g.edge_types),
 }
@@ -103,11 +120,10 @@ def test_the_random_graphs_have_every_awkwardness(awkwardness):
 
 def eligible(graph, edge_type, row, bound):
     """Source rows that a tree with this bound may see, oldest first (None: all of them)."""
-    times = graph.times[edge_type[0]]
-    found = [s for s, d in graph.adjacency[edge_type].edge_index().T.tolist() if d == row]
-    return sorted((s for s in found
-                   if bound is None or times[s] == TIMELESS or times[s] < bound),
-                  key=lambda s: (times[s], s))
+    edges = zip(graph.adjacency[edge_type].edge_index().T.tolist(), times_of(graph, edge_type),
+                strict=True)
+    found = sorted((time, s) for (s, d), time in edges if d == row)
+    return [s for time, s in found if bound is None or time == TIMELESS or time < bound]
 
 
 def check(graph: EntityGraph, batch: SampledBatch, fan_out, bounds, latest: bool) -> None:
@@ -199,9 +215,10 @@ def test_rows_at_or_after_the_seed_have_no_influence(question, strategy):
     now = 1
     past = {}
     for e, adjacency in graph.adjacency.items():
-        pairs = adjacency.edge_index().T.tolist()
-        times = graph.times[e[0]]
-        past[e] = adjacency_of([p for p in pairs if times[p[0]] < now], times, adjacency.num_dst)
+        pairs, times = adjacency.edge_index().T.tolist(), times_of(graph, e)
+        kept = np.flatnonzero(times < now)
+        past[e] = adjacency_of([pairs[i] for i in kept], graph.times[e[0]], adjacency.num_dst,
+                               None if adjacency.times is None else times[kept])
     without = EntityGraph(graph.node_types, graph.num_nodes, graph.times, past)
     time = np.full(len(rows), now)
     found = [TemporalNeighborSampler(g, fan_out, strategy).sample(input_type, rows, time, seed)
@@ -256,6 +273,18 @@ def test_a_seed_is_there_whatever_its_own_time_but_never_its_own_neighbour_befor
     batch = TemporalNeighborSampler(graph, (4, 4)).sample("a", np.array([0]), np.array([3]), 0)
     assert batch.n_id["a"].tolist() == [0, 1]
     assert batch.edge_index["a", "r", "a"].tolist() == [[1], [0]]
+
+
+def test_a_seed_whose_row_is_not_there_yet_names_nobody_but_may_be_named():
+    times = {"parents": np.array([TIMELESS]), "rows": np.array([5, 1]),
+             "children": np.array([0, 0])}
+    graph = EntityGraph(tuple(times), {t: len(v) for t, v in times.items()}, times, {
+        ("parents", "rev_f2p_parent", "rows"): adjacency_of([(0, 0), (0, 1)], times["parents"], 2),
+        ("children", "f2p_row", "rows"): adjacency_of([(0, 0), (1, 1)], times["children"], 2)})
+    batch = TemporalNeighborSampler(graph, (2,)).sample(
+        "rows", np.array([0, 1]), np.array([3, 3]), 0, np.array([True, False]))
+    assert batch.edge_index["parents", "rev_f2p_parent", "rows"].tolist() == [[0], [1]]
+    assert batch.edge_index["children", "f2p_row", "rows"].tolist() == [[0, 1], [0, 1]]
 
 
 def test_equal_questions_get_equal_bytes_from_any_thread_and_another_seed_another_draw():

@@ -1,12 +1,13 @@
 """Small random databases with awkward times and names, and window features by brute force.
 
 Times are a few microseconds apart, so that many are equal; some are missing, some tables have
-none, some are empty. There are self references, two foreign keys to one parent, null keys, and
-names that no one should give.
+none, some are empty, some cells are written after their row. There are self references, two
+foreign keys to one parent, null keys, and names that no one should give.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from rowgraph.databases.database import NEVER, TIMELESS, Database, TableSchema
+from rowgraph.databases.knowledge import EXPORT, Knowledge, Rule
 from rowgraph.tasks.label_tables import LabelTable, Task
 
 ODD = ("", "^a.*$", "a · b", "größe", 'say "so"', "a", "A", "b of c", "share")
@@ -22,8 +24,9 @@ DAY = 86_400e6
 
 
 def random_task(seed: int, folder: Path, *, autocomplete: bool = False,
-                tables: int = 4) -> Task:
-    """A task about table `t0` of a random database, with binary labels."""
+                tables: int = 4, late: bool = False) -> Task:
+    """A task about table `t0` of a random database, with binary labels; `late`: somebody said of
+    some columns when they are known."""
     random = np.random.default_rng(seed)
     names = [f"t{i}" for i in range(tables)]
     sizes = {n: int(random.choice([0, 1, 5, 12, 20])) for n in names}
@@ -47,6 +50,8 @@ def random_task(seed: int, folder: Path, *, autocomplete: bool = False,
             columns[str(odd)] = _column(random, n)
         pl.DataFrame(columns).write_parquet(folder / "db" / f"{name}.parquet")
     database = Database("rel-random", folder, schemas, VAL, TEST)
+    if late:
+        database = dataclasses.replace(database, knowledge=_knowledge(random, database))
     labels = {}
     for split, (low, high) in {"train": (2, VAL - TIMEDELTA), "val": (VAL, TEST - TIMEDELTA),
                                "test": (TEST, 24)}.items():
@@ -55,6 +60,24 @@ def random_task(seed: int, folder: Path, *, autocomplete: bool = False,
         labels[split] = LabelTable(rows, moments, random.integers(0, 2, len(rows)).astype(float))
     return Task("random", database, "binary_classification", "t0", TIMEDELTA, **labels,
                 autocomplete=autocomplete)
+
+
+def _knowledge(random: np.random.Generator, database: Database) -> Knowledge:
+    rules, until = {}, {}
+    for table, schema in database.tables.items():
+        frame = database.read(table)
+        dates = [c for c in frame.columns if frame[c].dtype == pl.Datetime and c != schema.time_col]
+        keys = [c for c, p in schema.fkeys.items() if database.tables[p].time_col]
+        for column in frame.columns:
+            if column in (schema.pkey_col, schema.time_col) or random.random() < 0.4:
+                continue
+            words = [EXPORT, "as_is", *dates, *keys]
+            words += ["itself"] * 3 + ["scheduled"] * (column in dates) if (
+                column in (*dates, *keys)) else []
+            rules[table, column] = Rule(str(random.choice(words)))
+        if dates and random.random() < 0.5:
+            until[table] = str(random.choice(dates))
+    return Knowledge(rules, until)
 
 
 def _column(random: np.random.Generator, n: int) -> pl.Series:
@@ -89,10 +112,44 @@ class Brute:
 
     def __init__(self, task: Task):
         self.task, self.database = task, task.database
-        self.frames = {t: self.database.read(t) for t in self.database.tables}
+        self.frames = {t: self.database.read(t, late=True) for t in self.database.tables}
         self.times = {t: self.database.times(t).tolist() for t in self.database.tables}
         self.keys = {(t, f): self.frames[t][f].to_list() for t, s in self.database.tables.items()
                      for f in s.fkeys}
+
+    def known(self, table: str, column: str, row: int) -> int:
+        """From when a cell is known, `TIMELESS` where with its row."""
+        knowledge, schema = self.database.knowledge, self.database.tables[table]
+        rule = knowledge.rules.get((table, column))
+        said = rule.known_at if rule else None
+        is_date = self.frames[table].schema[column] == pl.Datetime and column != schema.time_col
+        if said in ("as_is", "scheduled") or (said is None and not is_date):
+            return TIMELESS
+        source = column if said in (None, "itself") else said
+        newest = max((t for n in self.times if self.database.tables[n].time_col
+                      for t in self.times[n] if t != NEVER), default=TIMELESS)
+        if source == EXPORT:
+            moment = newest
+        else:
+            value = self.value(table, source, row)
+            if value is None:
+                moment = TIMELESS if said is None else newest
+            elif source in schema.fkeys:
+                moment = self.times[schema.fkeys[source]][value]
+            else:
+                moment = (value - EPOCH) // MICROSECOND
+        return moment if moment > self.times[table][row] else TIMELESS
+
+    def value(self, table: str, column: str, row: int) -> object:
+        """A cell as it stands; a name may be a pattern to polars, hence by position."""
+        return self.frames[table][row, self.frames[table].columns.index(column)]
+
+    def column_known(self, column, row: int) -> int:
+        """The same for what is made of a cell."""
+        if column.kind != "over":
+            return self.known(column.table, column.name, row)
+        value = self.value(column.table, column.name, row)
+        return NEVER if value is None else (value - EPOCH) // MICROSECOND
 
     def anchor(self, anchor, row: int, before: int, cells: bool) -> int | None:
         """The anchor's row."""
@@ -104,28 +161,35 @@ class Brute:
         if (cells or anchor.ups) and hidden:
             return None
         for step in anchor.ups:
+            if self.known(step.table, step.fkey, row) >= before:
+                return None
             row = self.keys[step.table, step.fkey][row]
             if row is None or self.times[step.parent][row] >= before:
                 return None
         return row
 
-    def events(self, branch, anchor: int, before: int) -> list[tuple[int, int]]:
-        """(time, row) of everything visible along a branch, oldest first."""
+    def events(self, branch, anchor: int, before: int, column=None) -> list[tuple[int, int]]:
+        """(time, row) of everything visible along a branch, oldest first; of a column's values,
+        where that is later."""
         ways = [(TIMELESS, anchor)]
         for step in branch.down:
-            ways = [(max(time, self.times[step.table][c]), c) for time, row in ways
+            ways = [(max(time, self.times[step.table][c], self.known(step.table, step.fkey, c)), c)
+                    for time, row in ways
                     for c, key in enumerate(self.keys[step.table, step.fkey]) if key == row]
         found = [(time, c, c) for time, c in ways]
         if branch.up:
-            pairs = [(time, c, self.keys[branch.up.table, branch.up.fkey][c]) for time, c in ways]
+            pairs = [(max(time, self.known(branch.up.table, branch.up.fkey, c)), c,
+                      self.keys[branch.up.table, branch.up.fkey][c]) for time, c in ways]
             found = [(max(time, self.times[branch.up.parent][p]), c, p) for time, c, p in pairs
                      if p is not None]
+        if column is not None and not isinstance(column, str):
+            found = [(max(time, self.column_known(column, p)), c, p) for time, c, p in found]
         return [(t, row) for t, _, row in sorted(found) if t < before and t != NEVER]
 
     def cell(self, column, row: int) -> float:
         """What is made of a cell."""
         schema = self.database.tables[column.table]
-        value = self.frames[column.table][row, self.frames[column.table].columns.index(column.name)]
+        value = self.value(column.table, column.name, row)
         if isinstance(value, float) and not math.isfinite(value):
             value = None
         if isinstance(value, str) and not value.strip():
@@ -134,6 +198,10 @@ class Brute:
             return float(value is not None)
         if value is None:
             return math.nan
+        if column.kind == "over":
+            return 1.0
+        if column.kind == "delay":
+            return ((value - EPOCH) // MICROSECOND - self.times[column.table][row]) / DAY
         if column.kind == "share":
             assert column.name not in schema.fkeys
             return float(value == column.value if isinstance(value, str)
@@ -153,9 +221,11 @@ class Brute:
         if anchor is None:
             return math.nan
         if path.branch is None:
+            if self.column_known(column, anchor) >= before:
+                return math.nan
             value = self.cell(column, anchor)
             return (before - value) / DAY if aggregate == "age" else value
-        events = self.events(path.branch, anchor, before)
+        events = self.events(path.branch, anchor, before, column)
         w = candidate.window
         if w < len(windows.lasts):
             inside = range(max(0, len(events) - windows.lasts[w]), len(events))

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from rowgraph.databases.database import NEVER, TIMELESS, Database
 from rowgraph.tasks.kinds import NO_ROW
@@ -110,10 +109,7 @@ class Walker:
     def key(self, table: str, fkey: str) -> np.ndarray:
         """int64 [rows of the table]: the row that a foreign key names, -1 for none."""
         if (table, fkey) not in self._keys:
-            series = self.database.column(table, fkey)
-            if series.dtype.is_float():
-                series = series.fill_nan(None)
-            self._keys[table, fkey] = series.cast(pl.Int64).fill_null(NO_ROW).to_numpy()
+            self._keys[table, fkey] = self.database.keys(table, fkey)
         return self._keys[table, fkey]
 
     def times(self, table: str) -> np.ndarray:
@@ -130,7 +126,8 @@ class Walker:
 
         Returns:
             int64 rows of `chain.end`, -1 where a key is missing; int64 microseconds, the newest
-            of the times of the rows that a key was read from (`TIMELESS` without one).
+            of the times of the rows that a key was read from, and of the keys (`TIMELESS` without
+            one).
         """
         rows = np.arange(self.database.num_rows(chain.table), dtype=np.int64)
         known = self.times(chain.table).copy() if first else np.full(len(rows), TIMELESS)
@@ -138,6 +135,8 @@ class Walker:
         for i, (fkey, parent) in enumerate(chain.steps):
             if i:
                 known = np.maximum(known, at(self.times(table), rows, NEVER))
+            if (written := self.database.known_at(table, fkey)) is not None:
+                known = np.maximum(known, at(written, rows, NEVER))
             rows, table = at(self.key(table, fkey), rows, NO_ROW), parent
         return rows, known
 

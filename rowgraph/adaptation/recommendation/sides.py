@@ -66,7 +66,8 @@ class Sides:
         key = (*key, 0 if self._latest else draw)
         if key not in self._kept:
             near = Neighbourhoods.of(
-                self._sampler.sample(table, rows, before, 0 if self._latest else draw), silent)
+                self._sampler.sample(table, rows, before, 0 if self._latest else draw, silent),
+                silent)
             made = Entities(table, seen, near)
             if near.nbytes > self._left:
                 return made

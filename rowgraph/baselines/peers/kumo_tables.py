@@ -62,9 +62,9 @@ class KumoRows:
             The task table (row, example, time) and the tables that have any row.
         """
         entity = self.task.entity_table
-        batch = self.sampler.sample(entity, labels.rows, before, draw)
         unseen = (np.zeros(len(labels), dtype=bool) if self.task.autocomplete
                   else hidden(self.times[entity][labels.rows], before))
+        batch = self.sampler.sample(entity, labels.rows, before, draw, unseen)
         tables = {t: self._table(t, batch, unseen if t == entity else unseen[:0])
                   for t, n_id in batch.n_id.items() if len(n_id)}
         asked = pa.table({ROW: labels.rows, EXAMPLE: np.arange(len(labels)),

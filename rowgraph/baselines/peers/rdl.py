@@ -9,6 +9,7 @@ are trained with the first seed. Trainings are independent and run side by side,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +187,8 @@ class _Trainer:
         rows = sum(len(t.fitted.newest(self.settings.train_rows)) for t in missing)
         if workers > 1 and rows * self.settings.epochs >= FEW:
             jobs = (joblib.delayed(_alone)(self, training) for training in missing)
+            # Where a process has grown, joblib begins another for the next training, and warns.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
             running = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
         else:
             reader = RowReader(self.task.database, self.settings.text_dim)
@@ -289,11 +292,11 @@ class _Fit:
         number = stable_seed(*self.purpose, "neighbours", *draw)
         for start in range(0, len(order), self.settings.batch):
             at = order[start:start + self.settings.batch]
-            batch = self.sampler.sample(self.task.entity_table, labels.rows[at], before[at],
-                                        number)
             # An entity row dated at or after its seed exists as a node, but says nothing; the row
             # of an autocomplete task is the seed itself.
             unseen = (np.zeros(len(at), dtype=bool) if self.task.autocomplete
                       else hidden(self.entity_times[labels.rows[at]], before[at]))
+            batch = self.sampler.sample(self.task.entity_table, labels.rows[at], before[at],
+                                        number, unseen)
             yield at, RDLInputs.of(batch, rows, self.graph, labels.times[at],
                                    unseen).to(self.device)
