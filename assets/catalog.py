@@ -33,7 +33,7 @@ REVISIONS = {
     "transfer_metrics": 1,
     "imputation_metrics": 1,
     "row_map": 1,
-    "report": 2,
+    "report": 3,
 }
 
 
@@ -103,6 +103,7 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
     nodes.add(("report",), profile.report, {
         **shown, **nodes.each("imputation_metrics", profile.databases),
         **nodes.each("entity_graph", profile.databases),
+        **nodes.each("source", profile.by_role("heldout")),
         "bart_checkpoint": ("bart_checkpoint",), **_trained(profile)})
     return nodes.found
 

@@ -15,6 +15,8 @@ HEALTH = {
                                  "the singular values.",
     "tables_told_apart": "The nearest other row of most rows is of their own table.",
 }
+SUSPECTS = {"no_open_suspects": "No column looks as if it was written after its row without "
+                                "anything being done about it."}
 ROWS_FIT = {"rows_fit_max_tokens": "Rows are read whole, not cut at max_tokens."}
 PURE_ENOUGH = 0.5
 CUT_TOO_OFTEN = 0.05  # share of a table's rows
@@ -32,6 +34,17 @@ def health_checks(health: Mapping[str, Any],
             description=f"{figure} {health[figure]:.3f}, at least {floor:g} is expected",
             metadata={figure: health[figure], "norm_of_mean": health["norm_of_mean"],
                       "table_spread": dg.MetadataValue.json(health["table_spread"])})
+
+
+def no_open_suspects(summary: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """How many columns may tell the future, and how many are hidden until they were known."""
+    count = summary["open_suspects"]
+    return dg.AssetCheckResult(
+        check_name=next(iter(SUSPECTS)), passed=not count, severity=dg.AssetCheckSeverity.WARN,
+        description=f"{count} of {summary['suspects']} suspects are left as they stand; look at "
+        "them with `rowgraph databases`" if count else "nothing is left that looks as if it was "
+        "written after its row",
+        metadata={name: summary[name] for name in ("suspects", "open_suspects", "late_columns")})
 
 
 def rows_fit(rates: Mapping[str, float], max_tokens: int) -> dg.AssetCheckResult:

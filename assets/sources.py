@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.building import build, settings_of, spec
 from assets.catalog import AssetNode
-from rowgraph.artifacts import Artifact
+from assets.checks import SUSPECTS, no_open_suspects
 
 
 def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -13,8 +13,10 @@ def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     @dg.asset(**spec(node, code_version, "A resolved database: a RelBench 3 folder, checked, "
                      "truncated and row-numbered. Row i here is node i and vector i."),
               kinds={"parquet"},
+              check_specs=[dg.AssetCheckSpec(name, asset=list(node.key), description=text)
+                           for name, text in SUSPECTS.items()],
               required_resource_keys={"databases", "store", "tracking", "progress"})
-    def _source(context: dg.AssetExecutionContext) -> dg.Output[Artifact]:
+    def _source(context: dg.AssetExecutionContext):
         settings, _ = settings_of(context, node)
         databases = context.resources.databases
         origin = databases.resolve(settings)
@@ -26,6 +28,8 @@ def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
 
             return write_source(origin, settings, draft, extra)
 
-        return build(context, node, {}, make, outside=outside)
+        output = build(context, node, {}, make, outside=outside)
+        yield output
+        yield no_open_suspects(output.value.summary)
 
     return _source

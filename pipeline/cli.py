@@ -121,10 +121,21 @@ def results(
 
 
 @app.command()
-def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> None:
-    """Which databases resolve, from where, with rows, tables, time span, tasks and problems."""
-    from pipeline.door import described
-    from pipeline.printing import print_table
+def databases(
+    profile: ProfileOption = None, as_json: JsonOption = False,
+    compare: Annotated[tuple[Path, Path] | None, typer.Option(
+        help="Two exports of a database, the older first: which cells were written on.")] = None,
+) -> None:
+    """Which databases resolve, from where, with rows, tables, time span, tasks, problems, and
+    columns that may have been written after their row."""
+    from pipeline.door import compared, described
+    from pipeline.printing import print_suspects, print_table
+
+    if compare:
+        print_table(f"Cells that changed under the same key, {compare[0]} to {compare[1]}",
+                    ("column", "changed", "of cells", "filled", "emptied", "example"),
+                    compared(*compare))
+        return
 
     rows = described(_environment(profile))
     broken = any(row["role"] and row["problems"] for row in rows)
@@ -133,6 +144,7 @@ def databases(profile: ProfileOption = None, as_json: JsonOption = False) -> Non
         raise typer.Exit(int(broken))
     print_table("Databases", ("database", "role", "from", "rows", "tables", "time span", "tasks"),
                 [_described(row) for row in rows])
+    print_suspects(rows)
     for row in rows:
         for kind in ("problems", "warnings"):
             for text in row[kind]:

@@ -70,8 +70,24 @@ def described(environment: Environment) -> list[dict[str, Any]]:
         if settings and not facts["problems"]:
             folder = Path(facts["folder"]) if "folder" in facts else None
             facts["problems"] = task_problems(settings, settings.tasks, folder, extra)
+            if folder and not facts["problems"]:
+                facts["suspects"] = facts["suspects"] + _telling(settings, folder, extra)
         rows.append({"database": name, "role": settings and settings.role, **facts})
     return rows
+
+
+def _telling(settings: DatabaseSettings, folder: Path,
+             extra_tasks: Path | None) -> list[dict[str, Any]]:
+    """Columns that answer one of the profile's tasks alone, among what its seeds may see."""
+    from rowgraph.databases.database import Database
+    from rowgraph.databases.sourcing import settled
+    from rowgraph.databases.suspects import suspect_facts
+    from rowgraph.tasks.loading import load_task
+    from rowgraph.tasks.telling import telling_columns
+
+    database = Database.open(folder).knowing(settled(folder, settings.knowledge)[0])
+    return [fact for task in settings.tasks if not (extra_tasks and (extra_tasks / task).is_dir())
+            for fact in suspect_facts(telling_columns(load_task(database, task)))]
 
 
 def task_problems(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None,
@@ -96,3 +112,20 @@ def task_problems(database: DatabaseSettings, tasks: Iterable[str], folder: Path
     known = [*EMBEDDED[database.name].tasks, *all_tasks(None, extra_tasks)]
     return [unknown_task(f"{database.name}/{task}", database.name, known)
             for task in tasks if task not in known]
+
+
+def compared(old: Path, new: Path) -> list[list[str]]:
+    """The columns that changed between two exports of a database, a line each.
+
+    Raises:
+        ValueError: one of them is no sound RelBench 3 folder, or they have no table in common.
+    """
+    from rowgraph.databases.checking import check_database
+    from rowgraph.databases.comparing import changes
+    from rowgraph.databases.database import Database
+
+    for folder in (old, new):
+        check_database(folder).raise_if_broken()
+    return [[f"{c.table}.{c.column}", f"{c.changed:,} ({c.changed / c.rows:.1%})", f"{c.rows:,}",
+             f"{c.filled:,}", f"{c.emptied:,}", c.example]
+            for c in changes(Database.open(old), Database.open(new))]

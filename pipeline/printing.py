@@ -48,6 +48,21 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]
     Console().print(table)
 
 
+def print_suspects(databases: Iterable[dict[str, Any]]) -> None:
+    """Columns that may have been written after their row, and the line to write about each."""
+    import typer
+
+    found = [(d["database"], s) for d in databases for s in d.get("suspects") or ()]
+    if found:
+        typer.secho("Written after their row? docs/decisions/knowledge.md; what you know better "
+                    "goes under `knowledge:` of the database", bold=True)
+    for database, s in found:
+        typer.echo(f"{database} {s['table']}.{s['column']}: ", nl=False)
+        typer.secho(s["done"] if s["done"] != "nothing" else "nothing is done", nl=False,
+                    fg="yellow" if s["done"] == "nothing" else "green")
+        typer.echo(f"\n  {s['sign']}: {s['evidence']}\n  otherwise: {s['otherwise']}")
+
+
 def plan_notes(environment: Environment, costs: Costs) -> list[str]:
     """What the figures rest on, and the next move where hours are missing."""
     facts, notes = costs.facts, []

@@ -38,7 +38,7 @@ def explained(values: pl.Series, truth: np.ndarray, fewest: int) -> float:
     """
     if min(truth.sum(), (~truth).sum()) < 2 * fewest:
         return 0.0
-    codes = _codes(values)
+    codes = binned(values, BINS, most=MANY)
     if codes is None:
         return 0.0
     learn = np.arange(len(truth)) % 2 == 0
@@ -110,15 +110,20 @@ def smaller_share(new: np.ndarray, old: np.ndarray) -> float:
     return float(1 - above)
 
 
-def _codes(values: pl.Series) -> np.ndarray | None:
-    """int64 [n]: a number for each different value, empty ones included; None for texts of many
-    values."""
+def binned(values: pl.Series, bins: int, most: int = 100) -> np.ndarray | None:
+    """int64 [n]: a number for each different value, 0 for empty ones; numbers of more than `most`
+    different values fall into bins of about as many rows each. None for other values of which
+    there are more."""
     values = values.alias("")
-    if values.n_unique() > MANY:
+    if values.dtype.is_nested():
+        return None
+    if values.n_unique() > most:
         if not values.dtype.is_numeric():
             return None
         numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
         finite = np.isfinite(numbers)
-        edges = np.unique(np.quantile(numbers[finite], np.linspace(0, 1, BINS + 1)[1:-1]))
+        if not finite.any():
+            return np.zeros(len(numbers), dtype=np.int64)
+        edges = np.unique(np.quantile(numbers[finite], np.linspace(0, 1, bins + 1)[1:-1]))
         return np.where(finite, 1 + np.searchsorted(edges, numbers), 0)
     return values.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)

@@ -90,6 +90,11 @@ class Database:
         """The same database with these (table, column) pairs hidden too."""
         return dataclasses.replace(self, hidden=self.hidden | frozenset(hidden))
 
+    def knowing(self, knowledge: Knowledge) -> Database:
+        """The same database with other rules of when its cells are known."""
+        return dataclasses.replace(self, knowledge=knowledge,
+                                   hidden=self.hidden | knowledge.dropped)
+
     def columns(self, table: str) -> list[str]:
         """The visible columns of a table, in file order; an index that pandas wrote is none."""
         return [c for c in pq.read_schema(self.path(table)).names

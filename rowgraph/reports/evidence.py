@@ -16,6 +16,7 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.statistics import graph_sizes
 from rowgraph.reports.filled_cells import FilledCells
 from rowgraph.reports.groups import GROUPS, groups_of
+from rowgraph.reports.late_cells import late_cells_frame
 from rowgraph.reports.paper import ABLATION
 from rowgraph.reports.pretraining_tables import (
     graph_use_rows,
@@ -46,6 +47,7 @@ class Evidence:
         predictions: `test_predictions_<regime>.parquet` by database, task and regime.
         row_maps, purity: by database.
         pretraining, graph_use, transfer, graphs, filled: as `pretraining_tables` reads them.
+        late_cells: columns that were written after their row, as `late_cells` reads them.
         trainings: folders of the two pre-trainings, for their curves.
         elsewhere: published figures whose task is not in this profile.
     """
@@ -66,6 +68,7 @@ class Evidence:
     transfer: pl.DataFrame
     graphs: pl.DataFrame
     filled: FilledCells
+    late_cells: pl.DataFrame
     trainings: Mapping[str, Path]
     elsewhere: int
 
@@ -105,7 +108,7 @@ class Evidence:
                     for n, f in maps.items()},
             pretraining=pretraining_frame(folders), graph_use=graph_use,
             transfer=transfer_frame(folders), graphs=collect_graphs(folders, called),
-            filled=filled,
+            filled=filled, late_cells=late_cells_frame(folders),
             trainings={n: folders[n] for n in ("bart_checkpoint", "sage_weights") if n in folders},
             elsewhere=sum((f.database, f.task) not in asked for f in settings.published))
 
@@ -132,7 +135,7 @@ class Evidence:
             "calibration_error": self.calibration_error, "graphs": self.graphs,
             "pretraining": self.pretraining, "graph_use": self.graph_use,
             "transfer": self.transfer, "imputation": self.filled.columns,
-            "imputation_skipped": self.filled.skipped,
+            "imputation_skipped": self.filled.skipped, "late_cells": self.late_cells,
             "purity": pl.concat([f.select(pl.lit(n).alias("database"), pl.all())
                                  for n, f in self.purity.items()] or [pl.DataFrame()])}
 

@@ -25,6 +25,7 @@ from rowgraph.reports import (
 from rowgraph.reports.answers import Answer, answers
 from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
+from rowgraph.reports.late_cells import late_cells_table
 from rowgraph.reports.settings import ReportSettings
 from rowgraph.reports.tables import ReportTable
 
@@ -94,6 +95,7 @@ def _markdown(evidence: Evidence, found: Sequence[Answer]) -> Iterator[list[str]
 def _tables(evidence: Evidence, found: Sequence[Answer]) -> Iterator[ReportTable]:
     for answer in found:
         yield results_tables.question_table(evidence, answer)
+    yield late_cells_table(evidence.late_cells)
     yield pretraining_tables.graph_table(evidence.graphs)
     yield pretraining_tables.pretraining_table(evidence.pretraining)
     yield results_tables.comparison_table(evidence)

@@ -13,6 +13,7 @@ from rowgraph.reports import charts, detail_tables, page, paper, pretraining_tab
 from rowgraph.reports.answers import Answer
 from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
+from rowgraph.reports.late_cells import late_cells_table
 
 HOW_TO_READ = (
     "A question is a task under a regime. Under frozen_db a test row sees the database as it was "
@@ -38,6 +39,7 @@ def all_sections(evidence: Evidence, answers: Sequence[Answer],
     return [
         ("answers", "Answers", answers_section(answers)),
         ("results", "Results by task", results_section(evidence, answers)),
+        ("late-cells", "What was hidden", late_cells_section(evidence)),
         ("paper-tables", "The paper’s tables", paper_tables_section(evidence)),
         ("paper-figures", "The paper’s figures", paper_figures_section(evidence)),
         ("calibration", "Calibration and spread", calibration_section(evidence, answers)),
@@ -78,6 +80,12 @@ def results_section(evidence: Evidence, answers: Sequence[Answer]) -> str:
     """One table a question."""
     return "".join(page.table(results_tables.question_table(evidence, answer),
                               anchor=anchor_of(answer)) for answer in answers)
+
+
+def late_cells_section(evidence: Evidence) -> str:
+    """Cells that were written after their row."""
+    content = late_cells_table(evidence.late_cells)
+    return "" if content.is_empty else page.table(content)
 
 
 def paper_tables_section(evidence: Evidence) -> str:
