@@ -32,6 +32,7 @@ TONES: dict[Group, Tone] = {"ours": "model", "ablation": "model", "baseline": "b
                             "peer": "baseline", "published": "published"}
 WHOSE: dict[Group, str] = {"ours": "RowGraph", "baseline": "baseline", "peer": "peer"}
 WORDS = {"ahead": "ahead", "behind": "behind", "level": "no finding"}
+BRIEF = 24  # characters of a reason that stand in the place of a figure; the whole is in `source`
 TESTED = ("difference in the primary metric, positive is better, with the interval of the paired "
           "test at the level that the correction for the number of comparisons asks for")
 
@@ -106,9 +107,9 @@ class _Columns:
     def _primary(self, row: Mapping[str, Any] | None, any_row: Mapping[str, Any], group: Group,
                  strong: bool) -> list[Cell]:
         if row is None or row["mean"] is None:
-            source = any_row["source"] or ""
-            missing = NONE if source in ("", MEASURED) or any_row["mean"] is not None else source
-            return [Cell(missing), Cell(""), Cell("")]
+            brief = _source(any_row).partition(":")[0]
+            return [Cell(brief if 0 < len(brief) <= BRIEF and any_row["mean"] is None else NONE),
+                    Cell(""), Cell("")]
         digits = self.digits[self.answer.metric]
         bounds = interval(row["ci_low"], row["ci_high"], digits)
         tip = row["source"] if group == "published" else row.get("interval") or ""
@@ -145,8 +146,8 @@ def _spread(row: Mapping[str, Any] | None) -> Cell:
 
 
 def _source(row: Mapping[str, Any]) -> str:
-    if row["group"] != "published":
-        return ""
+    if row["group"] != "published":  # why there is no figure, if there is none
+        return "" if row["source"] in (None, MEASURED) or row["mean"] is not None else row["source"]
     return f"{row['kind']} · {row['source']}" if row.get("kind") else row["source"]
 
 
@@ -167,7 +168,8 @@ def _legend(rows: pl.DataFrame, answer: Answer, held: str) -> str:
         return ""
     facts = [f"{measured['n_test'][0]:,} test rows"]
     if "dates" in measured.columns and measured["dates"].drop_nulls().len():
-        facts[0] += f" on {measured['dates'].drop_nulls()[0]:,} dates"
+        dates = measured["dates"].drop_nulls()[0]
+        facts[0] += f" on {dates:,} date{'s' * (dates != 1)}"
     facts.append("Bold: the best of its group on test")
     picked = [r["variant"] for r in (answer.model, answer.baseline) if r is not None]
     if answer.on_validation and picked:
