@@ -74,9 +74,8 @@ class Database:
                               dict(spec.get("fkeys") or {}))
             for name, spec in manifest["tables"].items()
         }
-        knowledge = Knowledge.read(folder)
         return cls(manifest["name"], folder, tables, microseconds(manifest["val_timestamp"]),
-                   microseconds(manifest["test_timestamp"]), knowledge.dropped, knowledge)
+                   microseconds(manifest["test_timestamp"])).knowing(Knowledge.read(folder))
 
     def path(self, table: str) -> Path:
         """Where the Parquet file of a table lies."""
@@ -92,13 +91,17 @@ class Database:
 
     def knowing(self, knowledge: Knowledge) -> Database:
         """The same database with other rules of when its cells are known."""
-        return dataclasses.replace(self, knowledge=knowledge,
-                                   hidden=self.hidden | knowledge.dropped)
+        tables = {name: dataclasses.replace(schema, fkeys={
+            fkey: parent for fkey, parent in schema.fkeys.items()
+            if (name, fkey) not in knowledge.dropped}) for name, schema in self.tables.items()}
+        return dataclasses.replace(self, knowledge=knowledge, tables=tables)
 
     def columns(self, table: str) -> list[str]:
-        """The visible columns of a table, in file order; an index that pandas wrote is none."""
+        """The visible columns of a table, in file order; an index that pandas wrote is none, and
+        neither is one that somebody dropped."""
+        gone = self.hidden | self.knowledge.dropped
         return [c for c in pq.read_schema(self.path(table)).names
-                if (table, c) not in self.hidden and not PANDAS_INDEX.fullmatch(c)]
+                if (table, c) not in gone and not PANDAS_INDEX.fullmatch(c)]
 
     def read(self, table: str, columns: list[str] | None = None, *,
              late: bool = False) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from rowgraph.databases.checking import check_database
 from rowgraph.databases.database import TIMELESS
 from rowgraph.databases.knowledge import Knowledge, KnowledgeError, Rule
 from rowgraph.databases.suspects import settle
+from rowgraph.graph.entity_graph import build_entity_graph
 from tests.worlds.tickets import LATE, write_tickets
 
 
@@ -73,12 +74,22 @@ def test_a_cell_is_known_at_its_moment_and_an_empty_one_when_the_data_were_read(
 def test_what_a_person_says_stands(desk):
     spoken = said(due="scheduled", state="as_is", effort="export", urgency="drop")
     knowledge, suspects = settle(desk, spoken)
-    database = dataclasses.replace(desk, knowledge=knowledge, hidden=knowledge.dropped)
+    database = desk.knowing(knowledge)
     assert database.column("tickets", "due").null_count() == 0
     assert database.column("tickets", "state").null_count() == 0
     assert (database.known_at("tickets", "effort") == database.read_at).all()
     assert "urgency" not in database.columns("tickets")
     assert not {"due", "state", "effort"} & {s.column for s in suspects}
+
+
+def test_a_key_that_is_dropped_is_no_key_and_no_column_any_more(desk):
+    database = desk.knowing(said(person_id="drop", next_step="drop"))
+    assert database.tables["tickets"].fkeys == {}
+    assert not {"person_id", "next_step"} & set(database.columns("tickets"))
+    edges = build_entity_graph(database).edge_types
+    assert {relation for _, relation, _ in edges} == {"f2p_ticket_id", "rev_f2p_ticket_id"}
+    with pytest.raises(ValueError, match="has no column 'person_id'"):
+        database.read("tickets", ["person_id"])
 
 
 def test_a_time_is_known_once_it_is_reached_even_where_nobody_said_anything(desk):
