@@ -239,7 +239,17 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if parent is None:
         return {**tree, "folders": [folder]}
     base = _merged(_profile_path(parent, beside=path.parent), (*seen, path))
+    _leave_others_tasks(base, tree)
     return {**_overlay(base, tree), "folders": list(dict.fromkeys([folder, *base["folders"]]))}
+
+
+def _leave_others_tasks(base: dict[str, Any], tree: dict[str, Any]) -> None:
+    """Settings of tasks that a profile's own databases do not have are not inherited."""
+    mine, settings = tree.get("databases"), base.get("task_settings")
+    if isinstance(mine, list) and isinstance(settings, dict):
+        tasks = {f"{d['name']}/{t}" for d in mine if isinstance(d, dict) and "name" in d
+                 and isinstance(d.get("tasks"), list) for t in d["tasks"]}
+        base["task_settings"] = {t: s for t, s in settings.items() if t in tasks}
 
 
 def _read_published(tree: dict[str, Any], path: Path) -> None:

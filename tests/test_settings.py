@@ -174,3 +174,19 @@ def test_a_profile_that_extends_itself_by_another_way_is_a_circle(tmp_path):
 def test_a_name_that_can_be_no_asset_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         DatabaseSettings(**{"name": "b", "role": "heldout", "tasks": ("t",)} | change)
+
+
+def test_settings_of_tasks_that_a_profile_does_not_have_are_not_inherited(tmp_path):
+    (tmp_path / "one.yaml").write_text("""
+extends: demo
+databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [t, u]}]
+task_settings: {b/t: {baseline_metrics: {trees: 7}}, b/u: {baseline_metrics: {trees: 8}}}
+""")
+    (tmp_path / "two.yaml").write_text("""
+extends: one
+databases: [{name: a, role: pretrain}, {name: b, role: heldout, tasks: [u]}]
+""")
+    (tmp_path / "three.yaml").write_text("extends: two\ntask_settings: {b/t: {}}\n")
+    assert set(load_profile(tmp_path / "two.yaml").task_settings) == {"b/u"}
+    with pytest.raises(SettingsError, match="no task 'b/t'"):
+        load_profile(tmp_path / "three.yaml")
