@@ -15,11 +15,7 @@ def submit(environment: Environment, folder: Path, regime: str, variant: str | N
         ValueError: nothing is evaluated yet, or a task has no predictions of that kind.
         typer.Exit: with status 1 where RelBench refuses a file.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from pipeline.printing import print_table
     from rowgraph.databases.database import Database
     from rowgraph.evaluation.submission import write_submission
     from rowgraph.tasks.loading import load_task
@@ -35,13 +31,11 @@ def submit(environment: Environment, folder: Path, regime: str, variant: str | N
         raise ValueError(f"the profile '{environment.profile.name}' has no finished evaluation; "
                          f"make one with `rowgraph run -p {environment.profile.name}`")
     written = write_submission(evaluated, folder, regime=regime, variant=variant)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
-    for name in ("task", "file", "variant", "metric", "RelBench", "ours", "RelBench says"):
-        table.add_column(name, overflow="fold")
-    for done in written:
-        table.add_row(done.task, done.path.name if done.path else "", done.variant or "",
-                      done.metric or "", *("" if v is None else f"{v:.4f}"
-                                           for v in (done.score, done.own)), escape(done.said))
-    Console().print(table)
+    rows = [(done.path.name, done.variant or "", done.metric or "",
+             *("" if v is None else f"{v:.4f}" for v in (done.score, done.own)))
+            for done in written if done.path]
+    print_table(f"Written to {folder}", ("file", "variant", "metric", "RelBench", "ours"), rows)
+    for done in written:  # sentences do not fit into a column
+        typer.echo(f"{done.task}: {done.said}")
     if any(done.path and not done.valid for done in written):
         raise typer.Exit(1)
