@@ -258,7 +258,7 @@ def _filled_cells(task: Task) -> Answers:
     database = task.database
     for table in (t for t, schema in database.tables.items() if schema.time_col):
         split = split_table(database, table, None, False, FITTED, 0)
-        for column in split.targets:
+        for column in (c for c in split.targets if c != database.tables[table].time_col):
             values = values_of(split.fitted[column])
             there = np.flatnonzero(is_there(values))
             if len(there) > SEEDS and len(np.unique(values[there])) > 1:

@@ -124,7 +124,8 @@ def nonsense_labels(task: Task, labels: LabelTable, hit: np.ndarray) -> LabelTab
                  else labels.target.of_row(i) for i in range(len(labels))]
         return LabelTable(labels.rows, labels.times, Destinations.of(lists))
     if task.task_type == "regression":
-        other = random.uniform(-FLOAT_SPAN, FLOAT_SPAN, len(labels))
+        # On one side, so that a median moves too where every second label is another.
+        other = random.uniform(FLOAT_SPAN / 2, FLOAT_SPAN, len(labels))
     else:
         classes = 2 if task.binary else len(task.classes)
         other = (labels.target + random.integers(1, classes, len(labels))) % classes
