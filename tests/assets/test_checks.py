@@ -1,5 +1,5 @@
 from assets.building import _table_of
-from assets.checks import health_checks, rows_fit
+from assets.checks import health_checks, no_open_suspects, rows_fit
 
 HEALTH = {"spread": 0.4, "effective_rank": 3.0, "table_purity": 0.9, "norm_of_mean": 1.0,
           "table_spread": {"shop.orders": 0.1}}
@@ -29,3 +29,11 @@ def test_facts_by_table_are_shown_as_a_table():
     assert _table_of({"orders": 0.5}) is None
     assert _table_of({"orders": {"rows": {}}}) is None
     assert _table_of({}) is None
+
+
+def test_suspects_that_are_left_as_they_stand_are_a_warning():
+    counts = {"late_columns": 2, "suspects": 3, "open_suspects": 1}
+    left = no_open_suspects(counts)
+    assert not left.passed
+    assert "1 of 3 suspects" in left.description
+    assert no_open_suspects({**counts, "open_suspects": 0}).passed

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from assets.catalog import catalog
 from rowgraph.profiles import load_profile
+from tests.worlds.tickets import write_tickets
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -129,3 +131,43 @@ def test_databases_lists_the_embedded_ones_without_building_them(tmp_path):
     assert {"rel-baseball", "rel-flights", "rel-grocery", "rel-survivor"} <= set(rows)
     assert rows["rel-baseball"]["role"] == "heldout"
     assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A profile whose held-out database holds cells that were written after their row."""
+    folder = tmp_path_factory.mktemp("desk")
+    write_tickets(folder / "databases" / "rel-desk")
+    (folder / "desk.yaml").write_text("""
+extends: demo
+databases:
+  - {name: rel-flights, role: pretrain, entities: 100}
+  - name: rel-desk
+    role: heldout
+    tasks: [ticket-ends]
+    knowledge: {tickets: {columns: {due: scheduled, ended: as_is}}}
+""")
+    return folder
+
+
+def test_databases_says_what_was_written_later_what_is_done_and_what_to_write(desk, tmp_path):
+    done = rowgraph("databases", "-p", desk / "desk.yaml", home=tmp_path,
+                    ROWGRAPH_DATABASES=str(desk / "databases"))
+    assert done.returncode == 0, done.stderr
+    assert "rel-desk people.seen: hidden until the data were read" in done.stdout
+    assert "otherwise: tickets: {columns: {replies: as_is}}" in done.stdout
+    assert "rel-desk tickets.ended: nothing is done" in done.stdout  # somebody said so
+    assert "answers labels: alone it reaches ROC-AUC" in done.stdout
+    assert "tickets.due" not in done.stdout
+
+
+def test_databases_compares_two_exports(desk, tmp_path):
+    old = desk / "databases" / "rel-desk"
+    new = write_tickets(tmp_path / "new").folder
+    path = new / "db" / "tickets.parquet"
+    pl.read_parquet(path).with_columns(urgency=pl.lit(9)).write_parquet(path)
+    done = rowgraph("databases", "--compare", old, new, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tickets.urgency" in done.stdout
+    assert "1,500 (100.0%)" in done.stdout
+    assert rowgraph("databases", "--compare", old, tmp_path, home=tmp_path).returncode == 1
