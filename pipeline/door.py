@@ -71,22 +71,22 @@ def described(environment: Environment) -> list[dict[str, Any]]:
             folder = Path(facts["folder"]) if "folder" in facts else None
             facts["problems"] = task_problems(settings, settings.tasks, folder, extra)
             if folder and not facts["problems"]:
-                facts["suspects"] = facts["suspects"] + _telling(settings, folder, extra)
+                facts["suspects"] += _telling(settings.tasks, folder, extra, facts["knowledge"])
         rows.append({"database": name, "role": settings and settings.role, **facts})
     return rows
 
 
-def _telling(settings: DatabaseSettings, folder: Path,
-             extra_tasks: Path | None) -> list[dict[str, Any]]:
+def _telling(tasks: Iterable[str], folder: Path, extra_tasks: Path | None,
+             knowledge: dict[str, Any]) -> list[dict[str, Any]]:
     """Columns that answer one of the profile's tasks alone, among what its seeds may see."""
     from rowgraph.databases.database import Database
-    from rowgraph.databases.sourcing import settled
+    from rowgraph.databases.knowledge import Knowledge
     from rowgraph.databases.suspects import suspect_facts
     from rowgraph.tasks.loading import load_task
     from rowgraph.tasks.telling import telling_columns
 
-    database = Database.open(folder).knowing(settled(folder, settings.knowledge)[0])
-    return [fact for task in settings.tasks if not (extra_tasks and (extra_tasks / task).is_dir())
+    database = Database.open(folder).knowing(Knowledge.parse(knowledge))
+    return [fact for task in tasks if not (extra_tasks and (extra_tasks / task).is_dir())
             for fact in suspect_facts(telling_columns(load_task(database, task)))]
 
 

@@ -189,7 +189,8 @@ class Database:
     def _moments(self, table: str, source: str) -> np.ndarray:
         if (table, source) not in self._held:
             schema = self.tables[table]
-            if source == EXPORT:
+            if source == EXPORT or (table, source) in self.hidden:
+                # Of a moment that a task must not see, not even what it decides may be seen.
                 found = np.full(self.num_rows(table), self.read_at)
             elif source in schema.fkeys:
                 keys, parents = self.keys(table, source), self.times(schema.fkeys[source])

@@ -10,7 +10,7 @@
         priority: as_is                  # known with its row, whatever it looks like
         notes: drop                      # used by nothing
 
-What nobody says anything about is settled by measures (`rowgraph.databases.suspects`). The copy of
+What nobody says anything about is settled by measures (`rowgraph.databases.settling`). The copy of
 a database that every stage reads holds the outcome in the same form, so that nothing is settled
 twice. See docs/decisions/knowledge.md.
 """
@@ -167,6 +167,9 @@ def faults(knowledge: Knowledge, columns: Mapping[str, Mapping[str, str]],
     """
     for (table, column), rule in knowledge.rules.items():
         yield from _fault(table, column, rule.known_at, columns)
+        if (table, rule.known_at) in knowledge.dropped:
+            yield (table, column, f"known_at names {rule.known_at!r}, which is dropped",
+                   "keep that column, or write `export`")
     for table, column in knowledge.valid_until.items():
         if table not in columns or column not in columns[table]:
             yield from _fault(table, column, AS_IS, columns)

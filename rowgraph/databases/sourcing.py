@@ -25,12 +25,8 @@ from rowgraph.databases.labels import SPLITS, all_tasks
 from rowgraph.databases.report import Problem, Report
 from rowgraph.databases.resolving import MANIFEST, DatabaseNotFound, Origin, find_here
 from rowgraph.databases.settings import DatabaseSettings
-from rowgraph.databases.suspects import (
-    Suspect,
-    settle,
-    summary,
-    suspect_facts,
-)
+from rowgraph.databases.settling import settle
+from rowgraph.databases.suspects import Suspect, summary, suspect_facts
 from rowgraph.databases.truncating import truncate
 from rowgraph.yaml_files import read_yaml
 
@@ -115,7 +111,8 @@ def describe(name: str, *, folders: Path | None, entities: int | None = None,
         `name`, `kind` (`folder`, `embedded`, `hub` or None where it does not resolve), `detail`,
         `here` (whether its data, or the package that builds it, are on this machine), and for a
         RelBench 3 folder its `folder`, sizes, time span, tasks, `suspects` (columns that may have
-        been written after their row, as `suspect_facts`), `problems` and `warnings` as text.
+        been written after their row, as `suspect_facts`), `knowledge` (what is known when),
+        `problems` and `warnings` as text.
     """
     try:
         origin = find_here(name, folders=folders, entities=entities)
@@ -134,9 +131,11 @@ def describe(name: str, *, folders: Path | None, entities: int | None = None,
     if origin.folder is None:
         return facts | {"problems": [], "warnings": []}
     report = check_database(origin.folder, extra_tasks, knowledge=knowledge)
-    suspects = [] if report.problems else settled(origin.folder, knowledge or {})[1]
+    rules, suspects = ((Knowledge(), []) if report.problems
+                       else settled(origin.folder, knowledge or {}))
     return facts | _sizes(report) | {"folder": str(origin.folder),
                                      "suspects": suspect_facts(suspects),
+                                     "knowledge": rules.as_dict(),
                                      "problems": [str(p) for p in report.problems],
                                      "warnings": [str(w) for w in report.warnings]}
 

@@ -164,7 +164,8 @@ class Tables:
     def _fitted(self, table: str) -> tuple[Column, ...]:
         schema, cut = self.database.tables[table], self.database.val_timestamp
         found: list[Column] = []
-        if until := self.database.knowledge.valid_until.get(table):
+        until = self.database.knowledge.valid_until.get(table)
+        if until in self.database.columns(table):
             found.append(Column(table, until, "over"))
         for name in self.database.columns(table):
             late = self.database.knowledge.source(table, name) is not None

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from rowgraph.databases.checking import check_database
-from rowgraph.databases.database import TIMELESS
+from rowgraph.databases.database import TIMELESS, Database, TableSchema
 from rowgraph.databases.knowledge import Knowledge, KnowledgeError, Rule
-from rowgraph.databases.suspects import settle
+from rowgraph.databases.settling import settle
+from rowgraph.features.columns import Tables
 from rowgraph.graph.entity_graph import build_entity_graph
 from tests.worlds.tickets import LATE, write_tickets
 
@@ -92,6 +93,26 @@ def test_a_key_that_is_dropped_is_no_key_and_no_column_any_more(desk):
         database.read("tickets", ["person_id"])
 
 
+def test_a_moment_that_a_task_hides_decides_nothing_that_it_sees(settled):
+    database = dataclasses.replace(settled[0].without([("tickets", "ended")]))
+    assert database.column("tickets", "state").null_count() == database.num_rows("tickets")
+    assert (database.known_at("tickets", "state") == database.read_at).all()
+    over = Knowledge(database.knowledge.rules, {"tickets": "ended"})
+    columns = Tables(database.knowing(over), 2).columns("tickets", single=False)
+    assert {c.kind for c in columns} >= {"given"}
+    assert "over" not in {c.kind for c in columns}
+
+
+def test_a_time_of_rows_that_nothing_dated_names_is_known_once_reached(tmp_path):
+    (tmp_path / "db").mkdir()
+    pl.DataFrame({"id": [0, 1], "seen": pl.Series([5, 9]).cast(pl.Datetime("us"))}).write_parquet(
+        tmp_path / "db" / "alone.parquet")
+    alone = Database("d", tmp_path, {"alone": TableSchema("alone", "id", None, {})}, 3, 4)
+    knowledge, _ = settle(alone, Knowledge())
+    assert knowledge.rules["alone", "seen"].known_at == "itself"
+    assert alone.knowing(knowledge).column("alone", "seen").null_count() == 2
+
+
 def test_a_time_is_known_once_it_is_reached_even_where_nobody_said_anything(desk):
     known = desk.known_at("tickets", "due")
     assert (known == desk.column("tickets", "due").to_physical().to_numpy()).all()
@@ -119,6 +140,7 @@ def test_what_is_settled_is_written_beside_the_manifest_and_read_again(settled, 
     ({"tickets": {"columns": {"state": {"known_at": "itself"}}}}, "only a time"),
     ({"tickets": {"columns": {"opened": "as_is"}}}, "row's own time"),
     ({"tickets": {"columns": {"ticket_id": "drop"}}}, "primary key"),
+    ({"tickets": {"columns": {"state": {"known_at": "ended"}, "ended": "drop"}}}, "is dropped"),
     ({"tickets": {"valid_until": "urgency"}}, "no time of the row's own"),
     ({"tickets": {"valid_until": "ende"}}, "no such column.*ended"),
 ])

@@ -15,7 +15,8 @@ from rowgraph.databases import association
 from rowgraph.databases.comparing import changes
 from rowgraph.databases.database import Database
 from rowgraph.databases.knowledge import Knowledge
-from rowgraph.databases.suspects import settle, suspect_facts
+from rowgraph.databases.settling import settle
+from rowgraph.databases.suspects import suspect_facts
 from tests.worlds.tickets import DAY, write_tickets
 
 ROWS = 600
@@ -114,20 +115,18 @@ def test_each_suspect_carries_figures_an_example_and_a_line_that_can_be_written(
 def test_a_sample_finds_what_all_rows_say(tmp_path, monkeypatch):
     desk = write_tickets(tmp_path / "rel-desk")
     whole = {(s.table, s.column): s.done for s in settle(desk, Knowledge())[1]}
-    monkeypatch.setattr("rowgraph.databases.suspects.SAMPLE", 500)
+    monkeypatch.setattr("rowgraph.databases.looking.SAMPLE", 500)
     assert {(s.table, s.column): s.done for s in settle(desk, Knowledge())[1]} == whole
 
 
 def test_two_exports_show_what_was_written_on(tmp_path):
     old, new = write_tickets(tmp_path / "old"), write_tickets(tmp_path / "new")
-    tickets = pl.read_parquet(new.path("tickets"))
     was_open = pl.col("ticket_id").is_in([3, 5])
     pl.read_parquet(old.path("tickets")).with_columns(
         state=pl.when(was_open).then(pl.lit("open")).otherwise("state"),
         ended=pl.when(was_open).then(None).otherwise("ended")).write_parquet(old.path("tickets"))
     rows = {(c.table, c.column): c for c in changes(old, new)}
-    assert set(rows) == {("tickets", "state"), ("tickets", "ended")} or (
-        tickets["state"][3] == "open" or tickets["state"][5] == "open")
+    assert set(rows) == {("tickets", "state"), ("tickets", "ended")}
     assert rows["tickets", "ended"].filled == rows["tickets", "ended"].changed == 2
     assert rows["tickets", "state"].example.startswith("3: open became ended")
     assert list(changes(new, new)) == []

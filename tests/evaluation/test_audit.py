@@ -7,7 +7,7 @@ import pytest
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.knowledge import Knowledge
-from rowgraph.databases.suspects import settle
+from rowgraph.databases.settling import settle
 from rowgraph.evaluation import audit
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
 from tests.worlds.tickets import write_tickets

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from rowgraph.databases.knowledge import Knowledge
-from rowgraph.databases.suspects import settle
+from rowgraph.databases.settling import settle
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.telling import telling_columns
 from tests.worlds.tickets import write_tickets

@@ -187,16 +187,17 @@ class _Trainer:
         rows = sum(len(t.fitted.newest(self.settings.train_rows)) for t in missing)
         if workers > 1 and rows * self.settings.epochs >= FEW:
             jobs = (joblib.delayed(_alone)(self, training) for training in missing)
-            # Where a process has grown, joblib begins another for the next training, and warns.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
             running = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
         else:
             reader = RowReader(self.task.database, self.settings.text_dim)
             running = (_Fit(self, training, reader).once() for training in missing)
-        for done, losses in enumerate(running):
-            log(done, {"trainings": float(done + 1)})
-            for epoch, loss in enumerate(losses[1]):
-                log(epoch, {f"{VARIANT}/{losses[0]}/train_loss": loss})
+        with warnings.catch_warnings():
+            # Where a process has grown, joblib begins another for the next training, and warns.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+            for done, (name, losses) in enumerate(running):
+                log(done, {"trainings": float(done + 1)})
+                for epoch, loss in enumerate(losses):
+                    log(epoch, {f"{VARIANT}/{name}/train_loss": loss})
         return {t.name: load_arrays(self.state / t.name) for t in trainings}
 
 
