@@ -133,8 +133,10 @@ class Tables:
         series = self._series(column.table, column.name)
         schema = self.database.tables[column.table]
         if column.kind in ("delay", "over"):
-            there = series.is_not_null().to_numpy()
-            days = (moments(series, 0) - self.times(column.table)) / DAY
+            there = series.is_not_null().to_numpy().copy()
+            times = self.times(column.table)
+            there &= (column.kind == "over") | (times != NEVER)  # no time, no days until
+            days = (moments(series, 0) - np.where(times == NEVER, 0, times)) / DAY
             return np.where(there, days if column.kind == "delay" else 1.0, np.nan)
         if column.kind == "given":
             if column.name in schema.fkeys:

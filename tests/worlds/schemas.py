@@ -201,6 +201,8 @@ class Brute:
         if column.kind == "over":
             return 1.0
         if column.kind == "delay":
+            if self.times[column.table][row] == NEVER:
+                return math.nan
             return ((value - EPOCH) // MICROSECOND - self.times[column.table][row]) / DAY
         if column.kind == "share":
             assert column.name not in schema.fkeys
