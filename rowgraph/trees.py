@@ -124,3 +124,8 @@ def grow(task_type: TaskType, classes: int, data: lightgbm.Dataset, trees: int, 
     booster = lightgbm.train({"objective": OBJECTIVES[task_type], **parameters,
                               "seed": seed % 2**31}, data, num_boost_round=trees)
     return Forest(task_type, booster)
+
+
+def steps_upto(most: int, steps: Sequence[int]) -> tuple[int, ...]:
+    """The steps below a number, and the number itself."""
+    return (*(step for step in steps if step < most), most)

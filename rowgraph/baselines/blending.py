@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rowgraph.baselines.exams import Exams
-from rowgraph.baselines.trials import Trials, score_of
+from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.trials import Trials, score_of
 from rowgraph.tasks.choosing import Chosen, Score, choose
 from rowgraph.tasks.regimes import Regime
 

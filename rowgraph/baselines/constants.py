@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rowgraph.baselines.exams import Exam, Rows
-from rowgraph.baselines.trials import Candidate
+from rowgraph.adaptation.exams import Exam, Rows
+from rowgraph.adaptation.trials import Candidate
 from rowgraph.features.label_history import known_labels
 from rowgraph.features.windows import COUNT, SUM, faded_means, look_back, summaries
 from rowgraph.tasks.label_tables import Task
@@ -94,7 +94,7 @@ class OwnLabels:
 
 @dataclass(frozen=True, eq=False)
 class EntityHistory:
-    """`entity_history`: implements `rowgraph.baselines.trials.Model`."""
+    """`entity_history`: implements `rowgraph.adaptation.trials.Model`."""
 
     task: Task
     own: OwnLabels

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rowgraph.baselines.exams import Exam, Rows
-from rowgraph.baselines.trials import Candidate
+from rowgraph.adaptation.exams import Exam, Rows
+from rowgraph.adaptation.trials import Candidate
 from rowgraph.databases.database import Database
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.regimes import hidden
-from rowgraph.trees import TREES, Forest, binned, grow, numbers_of
+from rowgraph.trees import TREES, Forest, binned, grow, numbers_of, steps_upto
 
 STEPS = (5, 10, 20, 40, 70, 100, 150, 200, 300, 500, 1000)  # trees at which folds are scored
 
@@ -86,7 +86,7 @@ class EntityColumns:
 
 @dataclass(frozen=True, eq=False)
 class EntityRow:
-    """`lightgbm_entity`: implements `rowgraph.baselines.trials.Model`."""
+    """`lightgbm_entity`: implements `rowgraph.adaptation.trials.Model`."""
 
     task: Task
     trees: int
@@ -125,8 +125,3 @@ class FittedRow:
     def predict(self, rows: Rows, steps: Sequence[int]) -> list[np.ndarray]:
         """Predictions with so many trees."""
         return self.forest.predict(self.columns.features(rows), steps)
-
-
-def steps_upto(most: int, steps: Sequence[int]) -> tuple[int, ...]:
-    """The steps below a number, and the number itself."""
-    return (*(step for step in steps if step < most), most)

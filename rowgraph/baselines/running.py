@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
+from rowgraph.adaptation.sheets import Sheets
+from rowgraph.adaptation.trials import Fitted, Trials
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.blending import NAME as BLEND
 from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
@@ -19,12 +23,8 @@ from rowgraph.baselines.constants import (
     mean_of_entity,
     predicted,
 )
-from rowgraph.baselines.data_scientist import LinearOnWindows, Picks, TreesOnWindows
 from rowgraph.baselines.entity_row import EntityRow
-from rowgraph.baselines.exams import Exams
 from rowgraph.baselines.settings import BaselineMetricsSettings
-from rowgraph.baselines.sheets import Sheets
-from rowgraph.baselines.trials import Fitted, Trials
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.label_tables import Task

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rowgraph.cells.columns import DAY, Column, Tables
 from rowgraph.databases.database import TIMELESS
-from rowgraph.features.columns import DAY, Column, Tables
 from rowgraph.features.events import GAP, NEW
 from rowgraph.features.paths import Path, paths_of
 from rowgraph.features.settings import WindowFeaturesSettings

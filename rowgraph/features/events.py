@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rowgraph.cells.columns import DAY, Column, Tables
 from rowgraph.databases.database import NEVER, TIMELESS
-from rowgraph.features.columns import DAY, Column, Tables
 from rowgraph.features.paths import Anchor, Branch
 from rowgraph.features.windows import firsts, gaps, look_back
 from rowgraph.graph.adjacency import grouped_by_parent
@@ -65,17 +65,18 @@ class Events:
                 value came to be known.
         """
         first = branch.down[0]
-        owners, times = tables.keys(first.table, first.fkey), tables.written(first)
+        owners = tables.keys(first.table, first.fkey)
+        times = tables.written(first.table, first.fkey)
         for step in branch.down[1:]:
             middle = tables.keys(step.table, step.fkey)
             owners = _at(owners, middle)
-            times = _later(tables.written(step), times, middle)
+            times = _later(tables.written(step.table, step.fkey), times, middle)
         rows = np.arange(len(owners))
         if branch.up:
             rows = tables.keys(branch.up.table, branch.up.fkey)
             owners = np.where(rows >= 0, owners, -1)
             if branch.up.table == branch.down[-1].table:
-                times = np.maximum(times, tables.written(branch.up))
+                times = np.maximum(times, tables.written(branch.up.table, branch.up.fkey))
             times = _later(times, tables.times(branch.up.parent), rows)
         if column is not None:
             times = _later(times, tables.known_at(column), rows)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rowgraph.cells.columns import DAY
 from rowgraph.features.candidates import Described
-from rowgraph.features.columns import DAY
 from rowgraph.features.events import Events, Seeds
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.windows import COUNT, SUM, faded_means, look_back, summaries

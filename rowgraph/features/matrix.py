@@ -8,8 +8,8 @@ from itertools import groupby
 
 import numpy as np
 
+from rowgraph.cells.columns import DAY, Column, Tables
 from rowgraph.features.candidates import Candidate, Described, Windows
-from rowgraph.features.columns import DAY, Column, Tables
 from rowgraph.features.events import Events, Seeds
 from rowgraph.features.paths import Branch
 from rowgraph.features.windows import COUNT, MAX, MIN, SUM, Looks, blocks_of, look_back, summarize

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rowgraph.artifacts import Draft
+from rowgraph.cells.columns import Tables
 from rowgraph.features.candidates import Described, Windows, candidates_of
-from rowgraph.features.columns import Tables
 from rowgraph.features.events import Seeds
 from rowgraph.features.label_history import history_of
 from rowgraph.features.matrix import LIMIT, compute, of_seeds

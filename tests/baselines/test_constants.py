@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rowgraph.adaptation.exams import Rows
 from rowgraph.baselines.constants import (
     PULLS,
     EntityHistory,
@@ -12,7 +13,6 @@ from rowgraph.baselines.constants import (
     OwnLabels,
     constant_of,
 )
-from rowgraph.baselines.exams import Rows
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import LabelTable
 

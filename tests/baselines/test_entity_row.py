@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph.adaptation.exams import Exams, Rows
 from rowgraph.baselines.entity_row import EntityColumns, EntityRow, steps_upto
-from rowgraph.baselines.exams import Exams, Rows
 from rowgraph.databases.database import Database
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import LabelTable

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph.cells.columns import Tables
 from rowgraph.databases.checking import check_database
 from rowgraph.databases.database import TIMELESS, Database, TableSchema
 from rowgraph.databases.knowledge import Knowledge, KnowledgeError, Rule
 from rowgraph.databases.settling import settle
-from rowgraph.features.columns import Tables
 from rowgraph.graph.entity_graph import build_entity_graph
 from tests.worlds.tickets import LATE, write_tickets
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rowgraph.cells.columns import Tables
 from rowgraph.features.candidates import Windows, candidates_of
-from rowgraph.features.columns import Tables
 from rowgraph.features.events import Seeds
 from rowgraph.features.matrix import compute, of_seeds
 from rowgraph.features.settings import WindowFeaturesSettings

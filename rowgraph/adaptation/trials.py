@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rowgraph.baselines.exams import Exam, Exams, Rows
+from rowgraph.adaptation.exams import Exam, Exams, Rows
 from rowgraph.tasks.choosing import Chosen, Score, choose
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure

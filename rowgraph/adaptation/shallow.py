@@ -1,9 +1,8 @@
-"""The Data Scientist: what a user would have without us, as strong as we can make it.
+"""Trees and linear models on sheets of features, all as of each seed.
 
-LightGBM (`data_scientist`), a linear model (`data_scientist_linear`) and their mean
-(`data_scientist_blend`) on window features, own columns and label history, all as of each seed.
-Features, size, penalty, number of trees, whether the rows fitted on are aged, and what is averaged
-are chosen on folds. See docs/decisions/baselines.md.
+On window features and label history alone they are the Data Scientist: what a user would have
+without us, as strong as we can make it. Features, size, penalty, number of trees, and whether the
+rows fitted on are aged are chosen on folds. See docs/decisions/baselines.md.
 
 Shapes: n label rows, F features.
 """
@@ -16,14 +15,13 @@ from dataclasses import dataclass, field
 import lightgbm
 import numpy as np
 
-from rowgraph.baselines.entity_row import steps_upto
-from rowgraph.baselines.exams import Exam, Rows
-from rowgraph.baselines.linear import PENALTIES, LinearPath, fit_linear
-from rowgraph.baselines.sheets import RANK, Sheets
-from rowgraph.baselines.trials import Candidate
+from rowgraph.adaptation.exams import Exam, Rows
+from rowgraph.adaptation.linear import PENALTIES, LinearPath, fit_linear
+from rowgraph.adaptation.sheets import RANK, Sheets
+from rowgraph.adaptation.trials import Candidate
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.label_tables import Task
-from rowgraph.trees import Forest, binned, grow
+from rowgraph.trees import Forest, binned, grow, steps_upto
 
 GROWTH = {  # of every tree; column by column is several times faster where few are drawn for a tree
     "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 20, "lambda_l2": 1.0,
@@ -109,7 +107,7 @@ class Picks:
 
 @dataclass(frozen=True, eq=False)
 class TreesOnWindows:
-    """`data_scientist`: implements `rowgraph.baselines.trials.Model`.
+    """`data_scientist`: implements `rowgraph.adaptation.trials.Model`.
 
     Args:
         trees: at most.
@@ -206,7 +204,7 @@ class FittedTrees:
 
 @dataclass(frozen=True, eq=False)
 class LinearOnWindows:
-    """`data_scientist_linear`: implements `rowgraph.baselines.trials.Model`.
+    """`data_scientist_linear`: implements `rowgraph.adaptation.trials.Model`.
 
     Its steps are places in `PENALTIES`, 0 being the strongest.
 

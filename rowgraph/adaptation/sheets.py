@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.stats
 
-from rowgraph.baselines.exams import Rows
+from rowgraph.adaptation.exams import Rows
 from rowgraph.features.label_history import ALL, OWN
 from rowgraph.features.paths import Path, paths_of
 from rowgraph.features.store import WindowFeatures

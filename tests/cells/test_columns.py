@@ -2,8 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph.cells.columns import Tables
 from rowgraph.databases.database import Database, TableSchema
-from rowgraph.features.columns import Tables
 
 PAST, LATER = 40, 10
 
@@ -68,7 +68,7 @@ def test_kinds_of_columns_and_their_values(tmp_path):
 
 
 def test_long_texts_are_known_by_their_length_once_there_are_many(tmp_path, monkeypatch):
-    monkeypatch.setattr("rowgraph.features.columns.MAX_CODES", 30)
+    monkeypatch.setattr("rowgraph.cells.columns.MAX_CODES", 30)
     text = [f"a text that is long enough {i}" for i in range(PAST + LATER)]
     tables = tables_of(tmp_path, {"text": text, "name": [f"n{i}" for i in range(PAST + LATER)]})
     assert labels(tables) == ["length length of text"]

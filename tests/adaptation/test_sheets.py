@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rowgraph.baselines.exams import Rows
-from rowgraph.baselines.sheets import Sheets, _ranks
+from rowgraph.adaptation.exams import Rows
+from rowgraph.adaptation.sheets import Sheets, _ranks
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.folds import View, folds_of, views_of
 from rowgraph.tasks.label_tables import LabelTable

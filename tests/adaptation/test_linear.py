@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from rowgraph.baselines.linear import PENALTIES, SMOOTH, NormalScores, fit_linear
+from rowgraph.adaptation.linear import PENALTIES, SMOOTH, NormalScores, fit_linear
 
 COUNT = 400
 

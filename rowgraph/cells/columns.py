@@ -28,7 +28,6 @@ import numpy as np
 import polars as pl
 
 from rowgraph.databases.database import NEVER, TIMELESS, Database, moments
-from rowgraph.features.paths import Step
 
 Kind = Literal["number", "share", "given", "length", "date", "delay", "over", "code"]
 DAY = 86_400e6  # microseconds
@@ -97,10 +96,10 @@ class Tables:
         low, high = np.quantile(times, [0.001, 0.999], method="nearest")
         return int(high - low)
 
-    def written(self, step: Step) -> np.ndarray:
-        """int64 [rows of its table]: from when each key of a step is known."""
-        known = self._known(step.table, step.fkey)
-        times = self.times(step.table)
+    def written(self, table: str, fkey: str) -> np.ndarray:
+        """int64 [rows of its table]: from when each value of a foreign key is known."""
+        known = self._known(table, fkey)
+        times = self.times(table)
         return times if known is None else np.maximum(times, known)
 
     def known_at(self, column: Column) -> np.ndarray | None:

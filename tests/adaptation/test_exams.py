@@ -1,6 +1,6 @@
 import numpy as np
 
-from rowgraph.baselines.exams import Exams
+from rowgraph.adaptation.exams import Exams
 from rowgraph.tasks.folds import folds_of
 from rowgraph.tasks.regimes import visible_before
 

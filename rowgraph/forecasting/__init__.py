@@ -1,0 +1,1 @@
+"""Forecast questions, the row-and-graph encoder that answers them, and training on the past."""
