@@ -129,29 +129,10 @@ class Tables:
 
     def values(self, column: Column) -> np.ndarray:
         """float64 [rows of its table], NaN where missing."""
-        series = self._series(column.table, column.name)
-        schema = self.database.tables[column.table]
-        if column.kind in ("delay", "over"):
-            there = series.is_not_null().to_numpy().copy()
-            times = self.times(column.table)
-            there &= (column.kind == "over") | (times != NEVER)  # no time, no days until
-            days = (moments(series, 0) - np.where(times == NEVER, 0, times)) / DAY
-            return np.where(there, days if column.kind == "delay" else 1.0, np.nan)
-        if column.kind == "given":
-            if column.name in schema.fkeys:
-                return (self.keys(column.table, column.name) >= 0).astype(np.float64)
-            return _plain(series).is_not_null().to_numpy().astype(np.float64)
-        plain = _plain(series)
-        if column.kind == "share":
-            found = plain == (column.value if plain.dtype == pl.String else float(column.value))
-        elif column.kind == "code":
-            found = plain.replace_strict(list(column.words), np.arange(len(column.words)),
-                                         default=None, return_dtype=pl.Float64)
-        elif column.kind == "length":
-            found = plain.str.len_chars()
-        else:
-            found = plain
-        return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        if column.kind == "given" and column.name in self.database.tables[column.table].fkeys:
+            return (self.keys(column.table, column.name) >= 0).astype(np.float64)
+        return numbers_in(column, self._series(column.table, column.name),
+                          self.times(column.table))
 
     def _series(self, table: str, column: str) -> pl.Series:
         found = self._held.pop((table, column), None)
@@ -219,6 +200,36 @@ class Tables:
                     if n >= OFTEN and _between(n / sum(times), bounds)]
         most = self.frequent if len(values) > 2 else min(self.frequent, 1)
         return [Column(table, name, "share", value) for _, value in sorted(frequent)[:most]]
+
+
+def numbers_in(column: Column, series: pl.Series, times: np.ndarray) -> np.ndarray:
+    """What is made of some rows of a column.
+
+    Args:
+        series: its cells, whenever known.
+        times: int64 [rows], of the same rows.
+
+    Returns:
+        float64 [rows], NaN where missing.
+    """
+    if column.kind in ("delay", "over"):
+        there = series.is_not_null().to_numpy().copy()
+        there &= (column.kind == "over") | (times != NEVER)  # no time, no days until
+        days = (moments(series, 0) - np.where(times == NEVER, 0, times)) / DAY
+        return np.where(there, days if column.kind == "delay" else 1.0, np.nan)
+    plain = _plain(series)
+    if column.kind == "given":
+        return plain.is_not_null().to_numpy().astype(np.float64)
+    if column.kind == "share":
+        found = plain == (column.value if plain.dtype == pl.String else float(column.value))
+    elif column.kind == "code":
+        found = plain.replace_strict(list(column.words), np.arange(len(column.words)),
+                                     default=None, return_dtype=pl.Float64)
+    elif column.kind == "length":
+        found = plain.str.len_chars()
+    else:
+        found = plain
+    return found.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _between(share: float, bounds: tuple[float, float]) -> bool:

@@ -121,20 +121,23 @@ class Database:
         as `^a.*$`, for patterns."""
         return self.read(table, [column], late=late).to_series().alias("")
 
-    def read_chunks(self, table: str, columns: list[str] | None = None,
-                    rows: int = 65_536) -> Iterator[tuple[int, pl.DataFrame]]:
+    def read_chunks(self, table: str, columns: list[str] | None = None, rows: int = 65_536, *,
+                    late: bool = False) -> Iterator[tuple[int, pl.DataFrame]]:
         """A table piece by piece in file order, never more than one piece in memory.
+
+        Args:
+            late: as in `read`.
 
         Yields:
             The number of the piece's first row, and its at most `rows` rows.
         """
         first, names = 0, self._visible(table, columns)
-        late = self._late(table, columns)
+        hidden = {} if late else self._late(table, columns)
         with pq.ParquetFile(self.path(table)) as file:
             for batch in file.iter_batches(rows, columns=names):
                 # Arrow reads `a.b` too where `a` is asked for.
                 frame = pl.from_arrow(pa.Table.from_batches([batch]).select(names))
-                yield first, self._with_rows(table, frame, first, late)
+                yield first, self._with_rows(table, frame, first, hidden)
                 first += batch.num_rows
 
     def attributes(self, table: str, keys: bool = False) -> list[str]:

@@ -28,6 +28,7 @@ COUNT, SUM, MIN, MAX = range(4)  # of a summary
 _int, _float = types.int64, types.float64
 _ints = types.int64[::1]
 _frozen = types.Array(types.int64, 1, "C", readonly=True)
+_frozen_spans = types.Array(types.int64, 2, "C", readonly=True)
 _values = types.Array(types.float64, 1, "C", readonly=True)
 _summaries = types.float64[:, ::1]
 _OLDEST = TIMELESS + 1  # the oldest time that is a time
@@ -58,7 +59,7 @@ class Looks:
 
 
 def look_back(indptr: np.ndarray, times: np.ndarray, rows: np.ndarray, before: np.ndarray,
-              lasts: tuple[int, ...], spans: tuple[int, ...]) -> Looks:
+              lasts: tuple[int, ...], spans: tuple[int, ...] | np.ndarray) -> Looks:
     """What each seed sees of the events of a row, in windows: the newest, the recent, all.
 
     Args:
@@ -67,17 +68,18 @@ def look_back(indptr: np.ndarray, times: np.ndarray, rows: np.ndarray, before: n
         rows: int64 [n], the row that each seed looks at, -1 for none.
         before: int64 [n], only what is strictly older is visible.
         lasts: numbers of newest events, a window each.
-        spans: microseconds, a window each: [before - span, before), without timeless events.
+        spans: microseconds, a window each: [before - span, before), without timeless events; or
+            int64 [n, windows], where every seed has its own.
 
     Returns:
         The windows in the order of `lasts`, `spans` and all.
     """
-    count = len(lasts) + len(spans) + 1
+    spans = np.atleast_2d(np.ascontiguousarray(spans, dtype=np.int64))
+    count = len(lasts) + spans.shape[1] + 1
     looks = Looks(np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64),
                   np.zeros((len(rows), count), np.int64), np.zeros((len(rows), count), np.int64))
     _look_back(indptr, times, np.ascontiguousarray(rows), np.ascontiguousarray(before),
-               np.array(lasts, np.int64), np.array(spans, np.int64), looks.begin, looks.end,
-               looks.sizes, looks.order)
+               np.array(lasts, np.int64), spans, looks.begin, looks.end, looks.sizes, looks.order)
     return looks
 
 
@@ -129,21 +131,22 @@ def _first_not_before(times, left, right, bound):
     return left
 
 
-@njit(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen, _ints, _ints,
+@njit(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen_spans, _ints, _ints,
                  types.int64[:, ::1], types.int64[:, ::1]), nogil=True)
 def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, order):
-    windows = sizes.shape[1]
+    windows, widths = sizes.shape[1], spans.shape[1]
     for i in range(len(rows)):
+        own = min(i, len(spans) - 1)  # of one for all, that
         if rows[i] >= 0:
             first, last = indptr[rows[i]], indptr[rows[i] + 1]
             last = _first_not_before(times, first, last, before[i])
             begin[i], end[i] = first, last
             for w in range(len(lasts)):
                 sizes[i, w] = min(lasts[w], last - first)
-            for w in range(len(spans)):
+            for w in range(widths):
                 bound = _OLDEST
-                if before[i] > _OLDEST + spans[w]:  # without an overflow
-                    bound = before[i] - spans[w]
+                if before[i] > _OLDEST + spans[own, w]:  # without an overflow
+                    bound = before[i] - spans[own, w]
                 sizes[i, len(lasts) + w] = last - _first_not_before(times, first, last, bound)
             sizes[i, windows - 1] = last - first
         for w in range(windows):  # an insertion sort: there are few

@@ -1,0 +1,199 @@
+"""The row-and-graph encoder: a vector of a row as of a seed, in any database.
+
+No parameter belongs to a schema. The weights of a column or of a relation are made from a vector of
+its names and statistics by small networks; corrections of one database's columns and relations,
+which start at zero, are the exception that training on that database alone may add.
+
+Shapes: B seeds, N nodes, D channels, V output channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rowgraph.cells.names import NAME_DIM, WORD_DIM
+from rowgraph.cells.store import STATISTICS
+from rowgraph.forecasting.aggregation import PARTS, aggregate
+from rowgraph.forecasting.kernels import PER_AGE, PER_MOMENT, PER_NUMBER
+from rowgraph.forecasting.names import Names
+from rowgraph.forecasting.reader import PER_HORIZON, PER_MEANS, PER_WINDOWS, Batch, Messages
+from rowgraph.forecasting.relations import EDGE_STATISTICS
+
+PER_CODE = WORD_DIM + 1
+FEATURES = {"numbers": PER_NUMBER, "codes": PER_CODE, "late_numbers": PER_NUMBER,
+            "late_codes": PER_CODE, "moments": PER_MOMENT, "windows": PER_WINDOWS,
+            "means": PER_MEANS}
+MAKERS = {"numbers": "numbers", "codes": "codes", "late_numbers": "numbers",
+          "late_codes": "codes", "moments": "moments", "windows": "windows", "means": "means"}
+LAYERS = 2
+
+
+class WeightMaker(nn.Module):
+    """Weights [features, D] of every column from the vector of its names: [columns, names]."""
+
+    def __init__(self, names: int, features: int, width: int):
+        super().__init__()
+        self.features, self.width = features, width
+        self.inner, self.outer = nn.Linear(names, 64), nn.Linear(64, features * width)
+        self.base = nn.Parameter(torch.randn(features, width) * 0.1)
+
+    def forward(self, names: Tensor) -> Tensor:
+        """float32 [columns, features, D]."""
+        made = self.outer(F.relu(self.inner(names))).view(-1, self.features, self.width)
+        return made / 3**0.5 + self.base
+
+
+class Corrections(nn.Module):
+    """What the weights of one database's columns and relations are off by: zero at first."""
+
+    def __init__(self, names: Names, width: int):
+        super().__init__()
+        self.columns = nn.ParameterDict({
+            kind: nn.Parameter(torch.zeros(len(found), FEATURES[kind], width))
+            for kind, found in names.columns.items() if len(found)})
+        edges = len(names.edges)
+        self.up = nn.Parameter(torch.zeros(LAYERS, edges, 2 * width))
+        self.down = nn.Parameter(torch.zeros(LAYERS, edges, 2 * (PARTS * width + 1)))
+
+
+class Hearing(nn.Module):
+    """One layer: what nodes hear along their edges, added to what they are."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        heard = PARTS * width + 1
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.own, self.up, self.down = (nn.Linear(n, width) for n in (width, width, heard))
+        self.turn_up = _Turn(width)
+        self.turn_down = _Turn(heard)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, nodes: Tensor, messages: Messages, edges: Tensor,
+                up: Tensor | float = 0.0, down: Tensor | float = 0.0) -> Tensor:
+        """float32 [hearing nodes, D].
+
+        Args:
+            nodes: float32 [N, D].
+            edges: float32 [edge types, names].
+            up, down: corrections of the edge types' turns.
+        """
+        calm, count = self.before(nodes), messages.nodes
+        heard = self.own(calm[:count])
+        found = torch.zeros_like(heard)
+        source, node, kind = messages.up
+        if len(source):
+            gain, shift = (self.turn_up(edges) + up)[kind].chunk(2, dim=1)
+            found = found.index_add(0, node, F.relu(
+                self.up(calm[source] * (1 + gain) + shift)))
+        if len(messages.node):
+            sizes = torch.log1p((messages.starts[1:] - messages.starts[:-1]).float())[:, None]
+            said = torch.cat([aggregate(calm, messages.down, messages.starts), sizes], dim=1)
+            gain, shift = (self.turn_down(edges) + down)[messages.kind].chunk(2, dim=1)
+            found = found.index_add(0, messages.node, F.relu(
+                self.down(said * (1 + gain) + shift)))
+        heard = heard + found * messages.share
+        return nodes[:count] + self.dropout(self.after(F.relu(heard)))
+
+
+class _Turn(nn.Module):
+    """How messages along an edge type are scaled and shifted: [edge types, 2 * width]."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = nn.Linear(NAME_DIM + EDGE_STATISTICS, 64)
+        self.outer = nn.Linear(64, 2 * width)
+        with torch.no_grad():
+            self.outer.weight.mul_(0.5)
+
+    def forward(self, edges: Tensor) -> Tensor:
+        return self.outer(F.relu(self.inner(edges)))
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of an encoder: inner and output channels, share of what is dropped in training."""
+
+    width: int = 64
+    output: int = 128
+    dropout: float = 0.1
+
+
+class RowGraphEncoder(nn.Module):
+    """Vectors [B, V] of the seeds of a batch."""
+
+    def __init__(self, shape: EncoderShape):
+        super().__init__()
+        self.shape, width = shape, shape.width
+        self.makers = nn.ModuleDict({
+            kind: WeightMaker(NAME_DIM + (EDGE_STATISTICS if kind == "windows" else STATISTICS),
+                              FEATURES[kind], width)
+            for kind in ("numbers", "codes", "moments", "windows", "means")})
+        self.table = nn.Sequential(nn.Linear(NAME_DIM, 64), nn.ReLU(), nn.Linear(64, width))
+        self.age = nn.Linear(PER_AGE, width)
+        self.horizon = nn.Linear(PER_HORIZON, width)
+        self.inner = _mixing(width)
+        self.mean_inner = _mixing(width)
+        self.layers = nn.ModuleList(Hearing(width, shape.dropout) for _ in range(LAYERS))
+        self.output = nn.Linear((LAYERS + 2) * width, shape.output)
+
+    def forward(self, batch: Batch, names: Names, corrections: Corrections | None = None) -> Tensor:
+        """float32 [B, V]."""
+        weights = self._weights(names, corrections)
+        nodes, recent = [], []
+        tables = self.table(names.tables)
+        for found in batch.tables:
+            def taken(*kinds: str, table=found.table) -> Tensor:
+                parts = []
+                for kind in kinds:
+                    first, count = names.taken[kind][table]
+                    parts.append(weights[kind][first:first + count].flatten(0, 1))
+                return torch.cat(parts)
+
+            columns = sum(names.taken[kind][found.table][1] for kind in (
+                "numbers", "codes", "late_numbers", "late_codes", "moments"))
+            scale = 1 / max(columns, 1) ** 0.5
+            rows = (found.static @ taken("numbers", "codes")) * scale
+            own = taken("late_numbers", "late_codes", "moments") * scale
+            own = torch.cat([own, self.age.weight.T])
+            rows = rows + tables[names.table[found.table]] + self.age.bias
+            nodes.append(rows.index_select(0, found.place) + found.own @ own)
+            count = names.taken["windows"][found.table][1]
+            recent.append((found.windows @ taken("windows")) / max(count, 1) ** 0.5)
+        all_nodes = torch.cat(nodes).index_select(0, batch.order)
+        windows = torch.cat(recent).index_select(0, batch.window_order)
+        near = windows + all_nodes[:len(windows)]
+        all_nodes = torch.cat([near + self.inner(near), all_nodes[len(near):]])
+        first, count = names.taken["means"][batch.table]
+        means = batch.means @ weights["means"][first:first + count].flatten(0, 1)
+        means = means / max(count, 1) ** 0.5 + windows[:batch.seeds] + self.horizon(batch.horizon)
+        found = [all_nodes[:batch.seeds], means + self.mean_inner(means)]
+        for k, (layer, messages) in enumerate(zip(self.layers, batch.layers, strict=True)):
+            turns = (0.0, 0.0) if corrections is None else (corrections.up[k],
+                                                            corrections.down[k])
+            all_nodes = layer(all_nodes, messages, names.edges, *turns)
+            found.append(all_nodes[:batch.seeds])
+        return self.output(torch.cat(found, dim=1))
+
+    def _weights(self, names: Names, corrections: Corrections | None) -> dict[str, Tensor]:
+        found = {}
+        for kind, columns in names.columns.items():
+            found[kind] = self.makers[MAKERS[kind]](columns)
+            if corrections is not None and kind in corrections.columns:
+                found[kind] = found[kind] + corrections.columns[kind]
+        return found
+
+
+def _mixing(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.ReLU(),
+                         nn.Linear(2 * width, width))
+
+
+def untrained(shape: EncoderShape, seed: int) -> RowGraphEncoder:
+    """An encoder of random weights, the same for equal seeds."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        return RowGraphEncoder(shape).eval()

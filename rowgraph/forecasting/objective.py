@@ -1,0 +1,89 @@
+"""The head that answers forecast questions, and its loss.
+
+Shapes: q questions, V channels of the encoder's vectors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import r2_score, roc_auc_score
+from torch import Tensor, nn
+
+from rowgraph.cells.names import NAME_DIM
+from rowgraph.cells.store import STATISTICS
+from rowgraph.forecasting.names import Names
+from rowgraph.forecasting.questions import EXISTS, KINDS, PER_PAST, Asked
+from rowgraph.forecasting.relations import EDGE_STATISTICS
+
+WEIGHTS = torch.tensor([1.0, 0.5, 2.0])  # of the kinds' losses, so that they are about equal
+WIDTH = 128
+
+
+class QuestionHead(nn.Module):
+    """Raw answers [q] from rows' vectors and what is asked of them."""
+
+    def __init__(self, output: int):
+        super().__init__()
+        asked = 2 * NAME_DIM + EDGE_STATISTICS + STATISTICS + len(KINDS) + PER_PAST
+        self.asked = nn.Sequential(nn.Linear(asked, WIDTH), nn.ReLU(), nn.Linear(WIDTH, output))
+        self.row = nn.Linear(output, output)
+        self.answer = nn.Sequential(nn.Linear(2 * output + PER_PAST + len(KINDS), WIDTH),
+                                    nn.ReLU(), nn.Linear(WIDTH, 1))
+
+    def forward(self, vectors: Tensor, names: Names, asked: Asked) -> Tensor:
+        """float32 [q].
+
+        Args:
+            vectors: float32 [seeds, V].
+        """
+        kind, past = (torch.from_numpy(a).to(vectors.device) for a in (asked.kind, asked.past))
+        kinds = F.one_hot(kind, len(KINDS)).float()
+        question = self.asked(torch.cat([*_names_of(names, asked), kinds, past], dim=1))
+        row = vectors[torch.from_numpy(asked.seed).to(vectors.device)]
+        both = torch.cat([row * question, F.relu(self.row(row) + question), past, kinds], dim=1)
+        return self.answer(both).squeeze(1)
+
+
+def _names_of(names: Names, asked: Asked) -> tuple[Tensor, Tensor]:
+    """Vectors of the relation and of the column (zero where none is meant) of each question."""
+    first, count = names.taken["windows"][asked.table]
+    relation = torch.from_numpy(asked.relation).to(names.edges.device)
+    relations = names.columns["windows"][first:first + count]
+    start = torch.tensor(names.starts[asked.table], device=names.edges.device)
+    column = torch.from_numpy(asked.column).to(names.edges.device)
+    means = names.columns["means"]
+    if not len(means):
+        return relations[relation], relations.new_zeros(len(column), NAME_DIM + STATISTICS)
+    found = means[(start[relation] + column).clamp(min=0)]
+    return relations[relation], found * (column >= 0)[:, None]
+
+
+def loss_of(raw: Tensor, asked: Asked) -> Tensor:
+    """The mean loss: log loss of existence, Huber loss of logs of counts and of means."""
+    kind = torch.from_numpy(asked.kind).to(raw.device)
+    answer = torch.from_numpy(asked.answer).to(raw.device)
+    exists = F.binary_cross_entropy_with_logits(raw, (answer > 0).float(), reduction="none")
+    number = F.huber_loss(raw, answer, reduction="none")
+    each = torch.where(kind == EXISTS, exists, number)
+    return (each * WEIGHTS.to(raw.device)[kind]).mean()
+
+
+def scores(raw: Tensor, asked: list[Asked]) -> dict[str, float | None]:
+    """For people: how well questions were answered, and by the rule.
+
+    Returns:
+        ROC-AUC of existence, R² of logs of counts and of means, each beside `rule_…`.
+    """
+    said = raw.numpy()
+    kind, answer, rule = (np.concatenate([getattr(a, name) for a in asked])
+                          for name in ("kind", "answer", "rule"))
+    found: dict[str, float | None] = {}
+    for k, name in enumerate(KINDS):
+        mine = kind == k
+        judge = roc_auc_score if k == EXISTS else r2_score
+        varied = mine.sum() > 1 and len(np.unique(answer[mine])) > 1
+        for who, values in (("", said), ("rule_", rule)):
+            found[f"{who}{name}"] = float(judge(answer[mine], values[mine])) if varied else None
+    return found

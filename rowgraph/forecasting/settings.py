@@ -1,0 +1,30 @@
+"""Settings of training on forecast questions."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rowgraph.settings import Section, Seeds, neutral
+
+
+class ForecastSettings(Section):
+    """The encoder, and how it is trained on questions (docs/decisions/forecasting.md)."""
+
+    width: int = Field(64, gt=0)  # inner channels
+    output: int = Field(256, gt=0)  # of a row's vector
+    dropout: float = Field(0.1, ge=0, lt=1)
+    fan_out: tuple[int, int] = (10, 5)  # newest neighbours per edge type
+    steps: int = Field(600, gt=0)
+    batch: int = Field(160, gt=0)  # rows of a step
+    questions: int = Field(10, gt=0)  # about a row
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warm_up: float = Field(0.1, ge=0, lt=1)  # share of the steps
+    stale: float = Field(0.3, ge=0, le=1)  # share of rows seen as of some time before
+    save_steps: int = neutral(200)
+
+
+class OwnPastWeightsSettings(ForecastSettings):
+    """A held-out database's own past, without labels."""
+
+    seeds: Seeds = (0, 1, 2)
