@@ -2,7 +2,7 @@
 
 | file of table i | dtype, shape | of columns of kind |
 |---|---|---|
-| `<i>_numbers.npy` | int16 [rows, N] | number, length, delay, over: places among past ones (`scales`) |
+| `<i>_numbers.npy` | int16 [rows, N] | number, length, delay, over: places among the past's |
 | `<i>_moments.npy` | int64 [rows, D] | date: microseconds since 1970, `NEVER` where missing |
 | `<i>_codes.npy` | int16 [rows, C] | code: `NO_WORD`, `NEW_WORD`, or 2 + place among past words |
 

@@ -9,6 +9,7 @@ Shapes: B seeds, N nodes, D channels, V output channels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,16 +49,41 @@ class WeightMaker(nn.Module):
 
 
 class Corrections(nn.Module):
-    """What the weights of one database's columns and relations are off by: zero at first."""
+    """What the weights of one database's columns and relations are off by: zero at first, and for
+    whatever it has not met.
 
-    def __init__(self, names: Names, width: int):
+    Args:
+        keys: of columns and edge types, as in `Names.keys`.
+    """
+
+    def __init__(self, keys: Mapping[str, Sequence[str]], width: int):
         super().__init__()
+        self.keys = {kind: tuple(found) for kind, found in keys.items()}
         self.columns = nn.ParameterDict({
-            kind: nn.Parameter(torch.zeros(len(found), FEATURES[kind], width))
-            for kind, found in names.columns.items() if len(found)})
-        edges = len(names.edges)
-        self.up = nn.Parameter(torch.zeros(LAYERS, edges, 2 * width))
-        self.down = nn.Parameter(torch.zeros(LAYERS, edges, 2 * (PARTS * width + 1)))
+            kind: nn.Parameter(torch.zeros(len(self.keys[kind]), features, width))
+            for kind, features in FEATURES.items() if self.keys[kind]})
+        edges = len(self.keys["edges"])
+        self.up = nn.Parameter(torch.zeros(edges, LAYERS, 2 * width))
+        self.down = nn.Parameter(torch.zeros(edges, LAYERS, 2 * (PARTS * width + 1)))
+
+    def of(self, names: Names, kind: str) -> Tensor | float:
+        """float32 [columns of the names, features, D]; 0 where there are none."""
+        if kind not in self.columns:
+            return 0.0
+        return self._matched(self.columns[kind], names, kind)
+
+    def turns(self, names: Names) -> tuple[Tensor, Tensor]:
+        """float32 [edge types, LAYERS, ...]: of messages up and down."""
+        return self._matched(self.up, names, "edges"), self._matched(self.down, names, "edges")
+
+    def _matched(self, values: Tensor, names: Names, kind: str) -> Tensor:
+        if names.keys[kind] == self.keys[kind]:
+            return values
+        place = {key: k for k, key in enumerate(self.keys[kind])}
+        found = torch.tensor([place.get(key, -1) for key in names.keys[kind]], dtype=torch.int64,
+                             device=values.device)
+        taken = values[found.clamp(min=0)]
+        return taken * (found >= 0).view(-1, *[1] * (taken.dim() - 1))
 
 
 class Hearing(nn.Module):
@@ -171,9 +197,9 @@ class RowGraphEncoder(nn.Module):
         means = batch.means @ weights["means"][first:first + count].flatten(0, 1)
         means = means / max(count, 1) ** 0.5 + windows[:batch.seeds] + self.horizon(batch.horizon)
         found = [all_nodes[:batch.seeds], means + self.mean_inner(means)]
+        up, down = (0.0, 0.0) if corrections is None else corrections.turns(names)
         for k, (layer, messages) in enumerate(zip(self.layers, batch.layers, strict=True)):
-            turns = (0.0, 0.0) if corrections is None else (corrections.up[k],
-                                                            corrections.down[k])
+            turns = (0.0, 0.0) if corrections is None else (up[:, k], down[:, k])
             all_nodes = layer(all_nodes, messages, names.edges, *turns)
             found.append(all_nodes[:batch.seeds])
         return self.output(torch.cat(found, dim=1))
@@ -182,8 +208,8 @@ class RowGraphEncoder(nn.Module):
         found = {}
         for kind, columns in names.columns.items():
             found[kind] = self.makers[MAKERS[kind]](columns)
-            if corrections is not None and kind in corrections.columns:
-                found[kind] = found[kind] + corrections.columns[kind]
+            if corrections is not None:
+                found[kind] = found[kind] + corrections.of(names, kind)
         return found
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from rowgraph.cells.names import NAME_DIM, name_vector
-from rowgraph.cells.store import STATISTICS
+from rowgraph.cells.store import STATISTICS, Cell
 from rowgraph.forecasting.reader import Reader
-from rowgraph.forecasting.relations import EDGE_STATISTICS, edge_vector
+from rowgraph.forecasting.relations import EDGE_STATISTICS, Relation, edge_vector
 
 KINDS = ("numbers", "codes", "late_numbers", "late_codes", "moments", "windows", "means")
 
@@ -31,6 +31,8 @@ class Names:
         taken: by kind and table, the first of the table's own and how many there are.
         starts: by table, of each of its relations the place of its first column in `means`.
         edges: float32 [edge types, NAME_DIM + EDGE_STATISTICS].
+        keys: what each of `columns` and (kind `edges`) of the edge types is, in words that no two
+            of a kind share.
     """
 
     tables: Tensor
@@ -39,6 +41,7 @@ class Names:
     taken: dict[str, dict[str, tuple[int, int]]]
     starts: dict[str, list[int]]
     edges: Tensor
+    keys: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, reader: Reader) -> Names:
@@ -46,25 +49,27 @@ class Names:
         graph, cells = reader.graph, reader.cells
         columns: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
         taken: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in KINDS}
+        keys: dict[str, list[str]] = {kind: [] for kind in KINDS}
         starts: dict[str, list[int]] = {}
         for table in graph.node_types:
             sheets, layout = cells.sheets[table], reader.layouts[table]
             relations = reader.relations[table]
+            numbers, codes = sheets["numbers"].cells, sheets["codes"].cells
             found = {
-                "numbers": [sheets["numbers"].cells[k].vector for k in layout.numbers],
-                "codes": [sheets["codes"].cells[k].vector for k in layout.codes],
-                "late_numbers": [sheets["numbers"].cells[k].vector for k in layout.late_numbers],
-                "late_codes": [sheets["codes"].cells[k].vector for k in layout.late_codes],
-                "moments": [cell.vector for cell in sheets["moments"].cells],
-                "windows": [relation.vector for relation in relations],
-                "means": [np.concatenate([name, np.zeros(STATISTICS, np.float32)])
-                          + np.pad(relation.vector[:NAME_DIM], (0, STATISTICS))
-                          for relation in relations for name in relation.columns]}
+                "numbers": [_of_cell(numbers[k]) for k in layout.numbers],
+                "codes": [_of_cell(codes[k]) for k in layout.codes],
+                "late_numbers": [_of_cell(numbers[k]) for k in layout.late_numbers],
+                "late_codes": [_of_cell(codes[k]) for k in layout.late_codes],
+                "moments": [_of_cell(cell) for cell in sheets["moments"].cells],
+                "windows": [(_label(relation), relation.vector) for relation in relations],
+                "means": [_of_mean(relation, k) for relation in relations
+                          for k in range(len(relation.columns))]}
             each = [len(relation.columns) for relation in relations]
             starts[table] = [len(columns["means"]) + sum(each[:k]) for k in range(len(each))]
-            for kind, vectors in found.items():
-                taken[kind][table] = len(columns[kind]), len(vectors)
-                columns[kind] += vectors
+            for kind, described in found.items():
+                taken[kind][table] = len(columns[kind]), len(described)
+                columns[kind] += [vector for _, vector in described]
+                keys[kind] += [key for key, _ in described]
         width = {kind: NAME_DIM + (EDGE_STATISTICS if kind == "windows" else STATISTICS)
                  for kind in KINDS}
         edges = [edge_vector(graph, edge, reader.past) for edge in reader.edges]
@@ -72,7 +77,9 @@ class Names:
             torch.from_numpy(np.stack([name_vector(t) for t in graph.node_types])),
             {table: k for k, table in enumerate(graph.node_types)},
             {kind: _stacked(vectors, width[kind]) for kind, vectors in columns.items()},
-            taken, starts, _stacked(edges, NAME_DIM + EDGE_STATISTICS))
+            taken, starts, _stacked(edges, NAME_DIM + EDGE_STATISTICS),
+            {**{kind: tuple(found) for kind, found in keys.items()},
+             "edges": tuple(" ".join(edge) for edge in reader.edges)})
 
     def rotated(self, rotation: Tensor) -> Names:
         """The same with every name turned alike.
@@ -90,6 +97,19 @@ class Names:
         """The same on a device."""
         return replace(self, tables=self.tables.to(device), edges=self.edges.to(device),
                        columns={kind: v.to(device) for kind, v in self.columns.items()})
+
+
+def _of_cell(cell: Cell) -> tuple[str, np.ndarray]:
+    return f"{cell.column.table}.{cell.column.name} {cell.column.kind}", cell.vector
+
+
+def _label(relation: Relation) -> str:
+    return f"{' '.join(relation.edge)}{' later' if relation.late else ''} {relation.keys[:1]}"
+
+
+def _of_mean(relation: Relation, k: int) -> tuple[str, np.ndarray]:
+    vector = relation.columns[k] + relation.vector[:NAME_DIM]
+    return f"{_label(relation)} {relation.keys[k]}", np.pad(vector, (0, STATISTICS))
 
 
 def _stacked(vectors: list[np.ndarray], width: int) -> Tensor:

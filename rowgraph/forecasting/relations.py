@@ -36,7 +36,8 @@ class Relation:
         edge: (child, relation, parent).
         vector: float32 [NAME_DIM + EDGE_STATISTICS], of the edge; `late` ones differ in it.
         events: grouped by parent row.
-        columns: float32 [C, NAME_DIM]: names of what the events say.
+        keys: C, what the events say, in words.
+        columns: float32 [C, NAME_DIM]: vectors of these.
         totals, counts: int64 and int32 [E + 1, C]: sums over all events before each.
         late: of cells that were known later than their row.
     """
@@ -44,6 +45,7 @@ class Relation:
     edge: EdgeType
     vector: np.ndarray
     events: Events
+    keys: tuple[str, ...]
     columns: np.ndarray
     totals: np.ndarray
     counts: np.ndarray
@@ -81,14 +83,14 @@ def relations_of(graph: EntityGraph, cells: Cells, past: int) -> dict[str, list[
         times = adjacency.times if adjacency.times is not None else graph.times[child][rows]
         events = Events(np.asarray(adjacency.indptr), np.asarray(times), rows)
         vector = edge_vector(graph, edge, past)
-        moments: dict[bytes, list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]] = {}
-        for name, values, known in _columns(cells, child):
-            key = b"" if known is None else known.tobytes()
-            moments.setdefault(key, []).append((name, values, known))
+        moments: dict[bytes, list[_Said]] = {}
+        for said in _columns(cells, child):
+            when = b"" if said.known is None else said.known.tobytes()
+            moments.setdefault(when, []).append(said)
         found[parent].append(_relation(edge, vector, events, moments.pop(b"", []), False))
         for columns in moments.values():
             owners = np.repeat(np.arange(graph.num_nodes[parent]), np.diff(events.indptr))
-            later = Events.grouped(owners, np.maximum(events.times, columns[0][2][rows]), rows,
+            later = Events.grouped(owners, np.maximum(events.times, columns[0].known[rows]), rows,
                                    graph.num_nodes[parent])
             if len(later):
                 turned = vector + np.pad(name_vector("known later"), (0, EDGE_STATISTICS))
@@ -115,13 +117,23 @@ def edge_vector(graph: EntityGraph, edge: EdgeType, past: int) -> np.ndarray:
         np.log1p(some.mean() if len(some) else 0)], np.float32)]).astype(np.float32)
 
 
-def _columns(cells: Cells, table: str):
-    """What events of a table say: names [NAME_DIM], places of all rows, and when each is known."""
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What events of a table say: in words, as a vector [NAME_DIM], places of all its rows, and
+    from when each is known."""
+
+    key: str
+    vector: np.ndarray
+    places: np.ndarray
+    known: np.ndarray | None
+
+
+def _columns(cells: Cells, table: str) -> list[_Said]:
     sheets, found = cells.sheets[table], []
     numbers: Sheet = sheets["numbers"]
     for place, cell in enumerate(numbers.cells):
-        found.append((cell.vector[:NAME_DIM], numbers.values[:, numbers.kept[place]],
-                      numbers.known.get(place)))
+        found.append(_Said(f"{cell.column.name} {cell.column.kind}", cell.vector[:NAME_DIM],
+                           numbers.values[:, numbers.kept[place]], numbers.known.get(place)))
     codes: Sheet = sheets["codes"]
     for place, cell in enumerate(codes.cells):
         often = [w for w in np.argsort(-cell.shares, kind="stable")[:FREQUENT]
@@ -129,23 +141,23 @@ def _columns(cells: Cells, table: str):
         for word in often:
             values = codes.values[:, codes.kept[place]]
             is_it = np.where(values == FIRST_WORD + word, UNIT, -UNIT)
-            name = cell.vector[:NAME_DIM] + np.pad(word_vector(cell.column.words[word]),
-                                                   (0, NAME_DIM - WORD_DIM))
-            found.append((name, np.where(values == NO_WORD, MISSING, is_it).astype(np.int16),
-                          codes.known.get(place)))
+            value = cell.column.words[word]
+            vector = cell.vector[:NAME_DIM] + np.pad(word_vector(value), (0, NAME_DIM - WORD_DIM))
+            found.append(_Said(f"{cell.column.name} is {value}", vector, np.where(
+                values == NO_WORD, MISSING, is_it).astype(np.int16), codes.known.get(place)))
     return found
 
 
-def _relation(edge: EdgeType, vector: np.ndarray, events: Events,
-              columns: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
+def _relation(edge: EdgeType, vector: np.ndarray, events: Events, said: list[_Said],
               late: bool) -> Relation:
-    columns = columns[:MOST_COLUMNS]
-    names = np.stack([name for name, *_ in columns]) if columns else np.zeros((0, NAME_DIM))
-    totals = np.zeros((len(events) + 1, len(columns)), np.int64)
-    counts = np.zeros((len(events) + 1, len(columns)), np.int32)
-    for c, (_, values, _) in enumerate(columns):
-        said = values[events.rows]
-        there = said != MISSING
-        np.cumsum(np.where(there, said, 0), out=totals[1:, c])
+    said = said[:MOST_COLUMNS]
+    names = np.stack([one.vector for one in said]) if said else np.zeros((0, NAME_DIM))
+    totals = np.zeros((len(events) + 1, len(said)), np.int64)
+    counts = np.zeros((len(events) + 1, len(said)), np.int32)
+    for c, one in enumerate(said):
+        places = one.places[events.rows]
+        there = places != MISSING
+        np.cumsum(np.where(there, places, 0), out=totals[1:, c])
         np.cumsum(there, out=counts[1:, c])
-    return Relation(edge, vector, events, names.astype(np.float32), totals, counts, late)
+    return Relation(edge, vector, events, tuple(one.key for one in said),
+                    names.astype(np.float32), totals, counts, late)

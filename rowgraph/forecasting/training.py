@@ -70,11 +70,11 @@ class Weights:
         with seeded(stable_seed("question head", seed)):
             head = QuestionHead(settings.output)
         return cls(untrained(shape, stable_seed("encoder", seed)), head,
-                   None if corrected is None else Corrections(corrected, settings.width))
+                   None if corrected is None else Corrections(corrected.keys, settings.width))
 
     def corrected(self, names: Names) -> Weights:
         """The same with corrections for a database, zero at first."""
-        return Weights(self.encoder, self.head, Corrections(names, self.encoder.shape.width))
+        return Weights(self.encoder, self.head, Corrections(names.keys, self.encoder.shape.width))
 
     @property
     def parts(self) -> dict[str, nn.Module]:

@@ -1,0 +1,179 @@
+"""Training on a held-out database's own past, without labels.
+
+What is trained until a moment may serve whoever asks at that moment or later, and nobody before:
+so there are weights that end at the oldest cut of the tasks' folds, at `val_timestamp` and at
+`test_timestamp`, and each exam takes the newest that had ended by its cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import polars as pl
+import safetensors.torch
+import torch
+
+from rowgraph.artifacts import Draft, write_json
+from rowgraph.cells.store import Cells
+from rowgraph.databases.database import Database
+from rowgraph.forecasting.encoder import Corrections
+from rowgraph.forecasting.names import Names
+from rowgraph.forecasting.questions import Questions
+from rowgraph.forecasting.reader import Reader
+from rowgraph.forecasting.settings import ForecastSettings, OwnPastWeightsSettings
+from rowgraph.forecasting.training import Log, Past, Weights, examine, train
+from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.tasks.folds import folds_of
+from rowgraph.tasks.label_tables import Task
+
+EARLY, VALIDATION, TEST = "early", "validation", "test"
+CURVES = {"end": pl.String, "seed": pl.Int64, "step": pl.Int64, "loss": pl.Float64}
+EXAMINED = {"end": pl.String, "seed": pl.Int64, "score": pl.String, "value": pl.Float64}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a database lies, in a form that any process can open."""
+
+    source: Path
+    graph: Path
+    cells: Path
+
+    def open(self, fan_out: tuple[int, int]) -> tuple[Database, Reader]:
+        """The whole database and its reader."""
+        database = Database.open(self.source)
+        graph = EntityGraph.load(self.graph)
+        return database, Reader(graph, Cells.open(self.cells, database), database.val_timestamp,
+                                fan_out)
+
+
+def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, int]:
+    """Until when weights are trained, by name, microseconds, oldest first.
+
+    Args:
+        tasks: of the database; the oldest cut of any of their folds is the first end.
+        folds: of each.
+    """
+    cuts = [folds_of(task, folds)[0].cut for task in tasks]
+    early = min(cuts, default=database.val_timestamp)
+    found = {VALIDATION: database.val_timestamp, TEST: database.test_timestamp}
+    return ({EARLY: early} if early < database.val_timestamp else {}) | found
+
+
+def train_on_own_past(folders: Folders, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
+                      draft: Draft, *, device: str, log: Log, workers: int = 1) -> dict[str, Any]:
+    """Train every seed until every end, side by side on a CPU.
+
+    A finished training lies in `draft.state` and is not done again; one that was interrupted goes
+    on from its last save.
+
+    Args:
+        ends: of `ends_of`.
+        draft: gets `<end>/seed_<seed>.safetensors`, `weights.json`, `curves.parquet` (end, seed,
+            step, loss) and `examined.parquet` (end, seed, score, value): questions about the span
+            from an end to the next one, answered by what had ended before, beside a rule.
+        log: called with the losses.
+        workers: processes.
+
+    Returns:
+        The summary: ends, seeds, and the mean of each score over seeds at the last end that is
+        followed by another.
+    """
+    jobs = [(end, seed) for end in ends for seed in settings.seeds]
+    done = joblib.Parallel(min(workers, len(jobs)), return_as="generator")(
+        joblib.delayed(_one)(folders, dict(ends), end, seed, settings, draft.state, device)
+        for end, seed in jobs)
+    curves, examined = [], []
+    for number, ((end, seed), found) in enumerate(zip(jobs, done, strict=True)):
+        state = safetensors.torch.load_file(draft.state / f"{end}_{seed}.safetensors")
+        target = draft.path(f"{end}/seed_{seed}.safetensors")
+        safetensors.torch.save_file(state, target)
+        curves += [{"end": end, "seed": seed, **point} for point in found["curve"]]
+        examined += [{"end": end, "seed": seed, "score": name, "value": value}
+                     for name, value in found["scores"].items()]
+        log((number + 1) * settings.steps, {f"{end}/seed{seed}/loss": found["curve"][-1]["loss"]})
+        keys = found["keys"]
+    pl.DataFrame(curves, schema=CURVES, orient="row").write_parquet(draft.path("curves.parquet"))
+    frame = pl.DataFrame(examined, schema=EXAMINED, orient="row")
+    frame.write_parquet(draft.path("examined.parquet"))
+    write_json(draft.path("weights.json"), {
+        "ends": dict(ends), "seeds": list(settings.seeds), "keys": keys,
+        "settings": ForecastSettings.model_validate(settings.model_dump(
+            include=set(ForecastSettings.model_fields))).model_dump(mode="json")})
+    means = frame.filter(end=VALIDATION).group_by("score", maintain_order=True).agg(
+        pl.col("value").mean())
+    return {"ends": {name: str(pl.Series([end]).cast(pl.Datetime("us"))[0])
+                     for name, end in ends.items()},
+            "seeds": len(settings.seeds), "steps": settings.steps,
+            "questions": {row["score"]: row["value"] for row in means.iter_rows(named=True)}}
+
+
+def _one(folders: Folders, ends: dict[str, int], end: str, seed: int,
+         settings: OwnPastWeightsSettings, state: Path, device: str) -> dict[str, Any]:
+    """One training in any process; what it found is in `state` afterwards."""
+    facts = state / f"{end}_{seed}.json"
+    if facts.exists():
+        return json.loads(facts.read_text())
+    if device == "cpu":
+        torch.set_num_threads(1)
+    where = torch.device(device)
+    database, reader = folders.open(settings.fan_out)
+    names = Names.of(reader).to(where)
+    past = Past(database.name, reader, names,
+                Questions(reader, ends[end], stale=settings.stale))
+    purpose = "own_past_weights", database.name, end, seed
+    weights = train([past], Weights.fresh(settings, seed, names), settings, purpose=purpose,
+                    rotated=False, device=where, state=state / f"{end}_{seed}.pt",
+                    log=lambda *_: None)
+    later = [moment for moment in ends.values() if moment > ends[end]]
+    found: dict[str, Any] = {}
+    if later:
+        next_span = Questions(reader, min(later), since=ends[end], stale=0.0)
+        if next_span:
+            found = examine(Past(database.name, reader, names, next_span), weights, settings,
+                            purpose=purpose, device=where)
+    safetensors.torch.save_file(weights.state(), state / f"{end}_{seed}.safetensors")
+    result = {"curve": weights.curve, "scores": found,
+              "keys": {kind: list(k) for kind, k in names.keys.items()}}
+    write_json(facts, result)
+    (state / f"{end}_{seed}.pt").unlink(missing_ok=True)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPast:
+    """The weights of a database's own past, read from their folder."""
+
+    folder: Path
+    ends: dict[str, int]
+    seeds: tuple[int, ...]
+    settings: ForecastSettings
+    keys: dict[str, list[str]]
+
+    @classmethod
+    def open(cls, folder: Path) -> OwnPast:
+        """Read what there is; weights are read when asked for."""
+        facts = json.loads((folder / "weights.json").read_text())
+        return cls(folder, facts["ends"], tuple(facts["seeds"]),
+                   ForecastSettings.model_validate(facts["settings"]), facts["keys"])
+
+    def end_for(self, cut: int) -> str | None:
+        """The newest end by a moment, microseconds; None where none had ended."""
+        ended = {end: moment for end, moment in self.ends.items() if moment <= cut}
+        return max(ended, key=ended.get, default=None)
+
+    def weights(self, end: str, seed: int) -> Weights:
+        """Those of one training."""
+        weights = Weights.fresh(self.settings, seed)
+        weights = Weights(weights.encoder, weights.head,
+                          Corrections(self.keys, self.settings.width))
+        state = safetensors.torch.load_file(self.folder / end / f"seed_{seed}.safetensors")
+        weights.load(state)
+        for module in weights.parts.values():
+            module.eval()
+        return weights
