@@ -49,12 +49,14 @@ class Exam:
 
     Args:
         name: of the fold, `validation` or `test`; each is fitted on rows of its own.
+        cut: microseconds: what is fitted knew nothing that was not known by then.
         fresh: rows to fit on, each as of its own time.
         aged: the same rows, as stale as test rows are under `frozen_db`; None without that regime.
         asked: rows to answer, by regime.
     """
 
     name: str
+    cut: int
     fresh: Rows
     aged: Rows | None
     asked: Mapping[Regime, Rows]
@@ -95,13 +97,13 @@ class Exams:
         views = views_of(task, regimes, folds)
         train = len(task.train)
 
-        def exam(name: str, fit: np.ndarray, asked: dict[Regime, Rows]) -> Exam:
+        def exam(name: str, cut: int, fit: np.ndarray, asked: dict[Regime, Rows]) -> Exam:
             most = fit_rows if name in ("validation", "test") else choice_rows
             if most is not None and len(fit) > most:
                 newest = np.argsort(task.known.times[fit], kind="stable")[-most:]
                 fit = fit[np.sort(newest)]
             aged = Rows(views["known_aged"], fit) if "known_aged" in views else None
-            return Exam(name, Rows(views["known"], fit), aged, asked)
+            return Exam(name, cut, Rows(views["known"], fit), aged, asked)
 
         def known(view: str, positions: np.ndarray, first: int) -> dict[Regime, Rows]:
             found = {"rolling": Rows(views["known"], positions)}
@@ -115,14 +117,17 @@ class Exams:
             if "frozen_db" in regimes:
                 asked["frozen_db"] = Rows(views[f"fold_{fold.name}_frozen_db"],
                                           np.arange(len(fold.score)))
-            exams.append(exam(fold.name, fold.fit, {r: asked[r] for r in regimes}))
+            exams.append(exam(fold.name, fold.cut, fold.fit, {r: asked[r] for r in regimes}))
         newest = folds[-1]
-        exams.append(exam(newest.name, newest.fit, known("val_frozen_db", newest.score, train)))
+        exams.append(exam(newest.name, newest.cut, newest.fit,
+                          known("val_frozen_db", newest.score, train)))
         every = np.arange(train, len(task.known))
         whole = settings.final_fit == "train_and_validation"
+        final = np.arange(len(task.known) if whole else train)
         return cls(task, regimes, tuple(exams),
-                   exam("validation", np.arange(train), known("val_frozen_db", every, train)),
-                   exam("test", np.arange(len(task.known) if whole else train),
+                   exam("validation", newest.cut, np.arange(train),
+                        known("val_frozen_db", every, train)),
+                   exam("test", task.database.test_timestamp, final,
                         {r: Rows(views[f"test_{r}"], np.arange(len(task.test)))
                          for r in regimes}))
 

@@ -96,7 +96,7 @@ def _knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 @dataclass(frozen=True, eq=False)
 class LinearPath:
-    """A linear model at every penalty of `PENALTIES`.
+    """A linear model at every penalty of a path.
 
     Args:
         scores: how features become columns.
@@ -113,7 +113,7 @@ class LinearPath:
     unit: float
 
     def predict(self, features_NF: np.ndarray, steps: Sequence[int]) -> list[np.ndarray]:
-        """For each asked place in `PENALTIES`, predictions as `rowgraph.tasks.kinds` says."""
+        """For each asked place in the path, predictions as `rowgraph.tasks.kinds` says."""
         with threadpool_limits(1):
             columns = self.scores.columns(features_NF)
             return [self._answer(columns @ self.weights[s] + self.bias[s]) for s in steps]
@@ -127,7 +127,8 @@ class LinearPath:
 
 
 def fit_linear(task_type: TaskType, classes: int, features_NF: np.ndarray, target: np.ndarray,
-               categorical: Sequence[int], last: int | None = None) -> LinearPath:
+               categorical: Sequence[int], last: int | None = None,
+               penalties: Sequence[float] = PENALTIES) -> LinearPath:
     """Fit the path of penalties, strongest first.
 
     Minimises the mean loss plus penalty / 2 times the squared weights (columns have variance 1):
@@ -138,7 +139,8 @@ def fit_linear(task_type: TaskType, classes: int, features_NF: np.ndarray, targe
         features_NF: float, NaN = missing.
         target: float64 [N].
         categorical: positions of features that are codes.
-        last: the place in `PENALTIES` to stop at; None fits all.
+        last: the place in `penalties` to stop at; None fits all.
+        penalties: descending.
     """
     with threadpool_limits(1):
         scores = NormalScores.fit(features_NF, categorical)
@@ -154,7 +156,7 @@ def fit_linear(task_type: TaskType, classes: int, features_NF: np.ndarray, targe
         centre, unit, loss, width, start = _loss_of(task_type, classes, target)
         point = np.concatenate([np.zeros(kept * width), start])
         weights, biases = [], []
-        for penalty in PENALTIES[:len(PENALTIES) if last is None else last + 1]:
+        for penalty in penalties[:len(penalties) if last is None else last + 1]:
             point = _solve(white_ND, variance, loss, penalty, point, width)
             weights.append(directions_PD @ point[:-width].reshape(kept, width))
             biases.append(point[-width:])

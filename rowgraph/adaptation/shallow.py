@@ -97,7 +97,7 @@ class Picks:
         key = exam.name, aged
         if key not in self._gains:
             rows, every = exam.fitted(aged), self.columns(ALL)
-            data = binned(self.sheets.take(rows, every), rows.labels.target,
+            data = binned(self.sheets.at(exam).take(rows, every), rows.labels.target,
                           np.flatnonzero(self.sheets.categorical), LOOK)
             forest = grow(self.task.task_type, len(self.task.classes), data, LOOK_TREES,
                           _seed(self.task, "gains"), LOOK)
@@ -142,7 +142,7 @@ class TreesOnWindows:
 
     def fit(self, candidate: Candidate, exam: Exam, seed: int, last: int) -> FittedTrees:
         """Grow the forests."""
-        sheets, options = self.picks.sheets, candidate.options
+        sheets, options = self.picks.sheets.at(exam), candidate.options
         columns = self.picks.columns(options.features)
         ranked = np.empty(0, np.int64)
         if options.features == RANKS:
@@ -229,7 +229,7 @@ class LinearOnWindows:
 
     def fit(self, candidate: Candidate, exam: Exam, seed: int, last: int) -> FittedLinear:
         """Fit the path of penalties as far as asked."""
-        sheets = self.picks.sheets
+        sheets = self.picks.sheets.at(exam)
         columns = self.picks.best(candidate.options.features, exam, candidate.aged, self.features)
         rows = exam.fitted(candidate.aged)
         path = fit_linear(self.task.task_type, len(self.task.classes), sheets.take(rows, columns),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.stats
 
-from rowgraph.adaptation.exams import Rows
+from rowgraph.adaptation.exams import Exam, Rows
 from rowgraph.features.label_history import ALL, OWN
 from rowgraph.features.paths import Path, paths_of
 from rowgraph.features.store import WindowFeatures
@@ -39,6 +39,10 @@ class Sheets:
         self.own = np.array([path in (task.entity_table, SEED) for path in paths], dtype=bool)
         self.near = np.array([path not in far for path in paths], dtype=bool)
         self.history = np.array([path in (OWN, ALL) for path in paths], dtype=bool)
+
+    def at(self, exam: Exam) -> Sheets:
+        """As they are for an exam: window features are the same for all."""
+        return self
 
     def take(self, rows: Rows, columns: np.ndarray) -> np.ndarray:
         """float32 [n, len(columns)], NaN where missing.

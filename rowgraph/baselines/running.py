@@ -10,19 +10,19 @@ import numpy as np
 import polars as pl
 
 from rowgraph.adaptation.exams import Exams
-from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
-from rowgraph.adaptation.sheets import Sheets
-from rowgraph.adaptation.trials import Fitted, Trials
-from rowgraph.artifacts import Draft
-from rowgraph.baselines.blending import NAME as BLEND
-from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
-from rowgraph.baselines.constants import (
+from rowgraph.adaptation.own_labels import (
     EntityHistory,
     OwnLabels,
     constant_of,
     mean_of_entity,
     predicted,
 )
+from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
+from rowgraph.adaptation.sheets import Sheets
+from rowgraph.adaptation.trials import Fitted, Trials
+from rowgraph.artifacts import Draft
+from rowgraph.baselines.blending import NAME as BLEND
+from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
 from rowgraph.baselines.entity_row import EntityRow
 from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.features.store import WindowFeatures

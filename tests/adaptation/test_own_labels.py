@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rowgraph.adaptation.exams import Rows
-from rowgraph.baselines.constants import (
+from rowgraph.adaptation.own_labels import (
     PULLS,
     EntityHistory,
     FittedHistory,

@@ -1,4 +1,4 @@
-"""Baselines without features: one constant for all, and what was known of the entity itself.
+"""Answers without features: one constant for all, and what was known of the entity itself.
 
 - `global_constant`: the share of positives, the median, or the shares of the classes, of the labels
   fitted on;
