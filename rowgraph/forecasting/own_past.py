@@ -37,19 +37,22 @@ EXAMINED = {"end": pl.String, "seed": pl.Int64, "score": pl.String, "value": pl.
 
 
 @dataclass(frozen=True)
-class Folders:
+class Reading:
     """Where a database lies, in a form that any process can open."""
 
     source: Path
     graph: Path
     cells: Path
 
+    def of(self, database: Database) -> tuple[EntityGraph, Cells]:
+        """Graph and cells, as seen by a task whose database may hide columns."""
+        return (EntityGraph.load(self.graph).without(database.hidden),
+                Cells.open(self.cells, database))
+
     def open(self, fan_out: tuple[int, int]) -> tuple[Database, Reader]:
         """The whole database and its reader."""
         database = Database.open(self.source)
-        graph = EntityGraph.load(self.graph)
-        return database, Reader(graph, Cells.open(self.cells, database), database.val_timestamp,
-                                fan_out)
+        return database, Reader(*self.of(database), database.val_timestamp, fan_out)
 
 
 def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, int]:
@@ -65,7 +68,7 @@ def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, 
     return ({EARLY: early} if early < database.val_timestamp else {}) | found
 
 
-def train_on_own_past(folders: Folders, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
+def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
                       draft: Draft, *, device: str, log: Log, workers: int = 1) -> dict[str, Any]:
     """Train every seed until every end, side by side on a CPU.
 
@@ -86,7 +89,7 @@ def train_on_own_past(folders: Folders, ends: Mapping[str, int], settings: OwnPa
     """
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
     done = joblib.Parallel(min(workers, len(jobs)), return_as="generator")(
-        joblib.delayed(_one)(folders, dict(ends), end, seed, settings, draft.state, device)
+        joblib.delayed(_one)(reading, dict(ends), end, seed, settings, draft.state, device)
         for end, seed in jobs)
     curves, examined = [], []
     for number, ((end, seed), found) in enumerate(zip(jobs, done, strict=True)):
@@ -113,7 +116,7 @@ def train_on_own_past(folders: Folders, ends: Mapping[str, int], settings: OwnPa
             "questions": {row["score"]: row["value"] for row in means.iter_rows(named=True)}}
 
 
-def _one(folders: Folders, ends: dict[str, int], end: str, seed: int,
+def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
          settings: OwnPastWeightsSettings, state: Path, device: str) -> dict[str, Any]:
     """One training in any process; what it found is in `state` afterwards."""
     facts = state / f"{end}_{seed}.json"
@@ -122,7 +125,7 @@ def _one(folders: Folders, ends: dict[str, int], end: str, seed: int,
     if device == "cpu":
         torch.set_num_threads(1)
     where = torch.device(device)
-    database, reader = folders.open(settings.fan_out)
+    database, reader = reading.open(settings.fan_out)
     names = Names.of(reader).to(where)
     past = Past(database.name, reader, names,
                 Questions(reader, ends[end], stale=settings.stale))

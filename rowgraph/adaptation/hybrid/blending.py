@@ -1,0 +1,137 @@
+"""The blend: equal weights over all parts, moved only as far as folds over dates allow.
+
+Weights are found on folds, where every part answers rows that it was not fitted on. How far they
+may move away from equal is chosen by leaving out dates: weights are found on the other dates and
+judged on those left out. Of moves that are as good within the spread over dates, the smallest.
+
+Shapes: P parts, n rows of all folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rowgraph.adaptation.trials import score_of
+from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.metrics import EPS
+
+MOVES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from equal weights to those of the folds
+BLOCKS = 6  # of dates, each left out once
+ITERATIONS = 200
+RATE = 0.5
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Weights of the parts.
+
+    Args:
+        weights: by name of the part; their sum is one.
+        move: how far they are from equal ones.
+        scores: by move, the mean of the metric over left-out dates.
+    """
+
+    weights: Mapping[str, float]
+    move: float
+    scores: Mapping[float, float]
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return " + ".join(f"{weight:.2f} {name}" for name, weight in self.weights.items()
+                          if weight >= 0.005)
+
+    def of(self, answers: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weighted mean of the parts' answers."""
+        return sum(weight * answers[name] for name, weight in self.weights.items())
+
+
+def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequence[np.ndarray],
+        times: Sequence[np.ndarray]) -> Mixture:
+    """Find the weights.
+
+    Args:
+        answers: by part, of each fold's rows.
+        targets, times: of each fold's rows.
+    """
+    names = list(answers)
+    stacked = np.stack([np.concatenate(answers[name]) for name in names])
+    target, block = np.concatenate(targets), _blocks(np.concatenate(times))
+    equal = np.full(len(names), 1 / len(names))
+    sign = 1 if task.higher_is_better else -1
+    gains: dict[float, list[float]] = {move: [] for move in MOVES}
+    for left in np.unique(block) if block.max() > 0 else ():
+        inside = block == left
+        found = _weights(task, stacked[:, ~inside], target[~inside])
+        scores = [score_of(task, target[inside], _mean(_moved(equal, found, move),
+                                                       stacked[:, inside])) for move in MOVES]
+        if None not in scores:
+            for move, score in zip(MOVES, scores, strict=True):
+                gains[move].append(sign * score)
+    move = _smallest(gains)
+    weights = equal if move == 0 else _moved(equal, _weights(task, stacked, target), move)
+    return Mixture({name: float(w) for name, w in zip(names, weights, strict=True)}, move,
+                   {m: sign * float(np.mean(g)) for m, g in gains.items() if g})
+
+
+def _smallest(gains: Mapping[float, list[float]]) -> float:
+    """The smallest move within a standard error of the best, dates being the draws."""
+    if not gains[0.0]:
+        return 0.0
+    means = {move: float(np.mean(found)) for move, found in gains.items()}
+    best = max(means, key=means.get)
+    for move in MOVES:
+        behind = np.array(gains[best]) - np.array(gains[move])
+        error = behind.std(ddof=1) / np.sqrt(len(behind)) if len(behind) > 1 else np.inf
+        if behind.mean() <= error:
+            return move
+    return best
+
+
+def _moved(equal: np.ndarray, found: np.ndarray, move: float) -> np.ndarray:
+    return (1 - move) * equal + move * found
+
+
+def _mean(weights: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    return np.tensordot(weights, answers, axes=1)
+
+
+def _weights(task: Task, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """float64 [P], at least 0 and of sum 1, that minimise log loss or absolute error: exponentiated
+    gradient (Kivinen and Warmuth, Information and Computation 1997) from equal weights."""
+    parts = len(answers)
+    weights = np.full(parts, 1 / parts)
+    rate = RATE
+    for _ in range(ITERATIONS):
+        slope = _slope(task, answers, _mean(weights, answers), target)
+        largest = np.abs(slope - slope.min()).max()
+        if largest <= 0:
+            break
+        weights = weights * np.exp(-rate * (slope - slope.min()) / largest)
+        weights /= weights.sum()
+        rate *= 0.98
+    return weights
+
+
+def _slope(task: Task, answers: np.ndarray, mean: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """float64 [P]: of the mean loss by each weight."""
+    if task.task_type == "regression":
+        error = np.sign(mean - target)
+        return (answers * error).mean(axis=1)
+    if task.task_type == "multiclass_classification":
+        rows = np.arange(len(target))
+        said = answers[:, rows, target.astype(np.int64)]
+        return -(said / np.clip(mean[rows, target.astype(np.int64)], EPS, None)).mean(axis=1)
+    chance = np.where(target == 1, mean, 1 - mean)
+    said = np.where(target == 1, answers, 1 - answers)
+    return -(said / np.clip(chance, EPS, None)).mean(axis=1)
+
+
+def _blocks(times: np.ndarray) -> np.ndarray:
+    """int64 [n]: blocks of dates that follow each other, about equally many dates in each."""
+    dates, place = np.unique(times, return_inverse=True)
+    blocks = min(BLOCKS, len(dates))
+    return (place * blocks) // len(dates)

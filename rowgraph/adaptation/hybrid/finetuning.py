@@ -1,0 +1,293 @@
+"""Fine-tuning: an encoder and a head trained together on a task's labels.
+
+The encoder starts from the weights of the database's own past, or from random ones, and may correct
+the weights of each column and relation. Beside a row's vector the head sees how stale the row is
+and what was known of the entity's own labels; a regression is answered as a deviation from the
+entity's own level, so that the network need not learn whole levels by heart.
+
+Shapes: n label rows, K numbers beside the vector, W width of the head.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rowgraph.adaptation.exams import Exam, Exams, Rows
+from rowgraph.adaptation.heads import Answer, answer_of
+from rowgraph.adaptation.hybrid.on_vectors import level_of
+from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
+from rowgraph.adaptation.hybrid.vectors import RowVectors
+from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
+from rowgraph.adaptation.trials import Candidate
+from rowgraph.adaptation.workers import processes_of
+from rowgraph.forecasting.own_past import OwnPast, Reading
+from rowgraph.forecasting.settings import ForecastSettings
+from rowgraph.forecasting.training import CLIP, Weights, seeded
+from rowgraph.randomness import generator, stable_seed
+from rowgraph.tasks.label_tables import Task
+
+CHECKPOINTS = 4  # of a training, at which it may be stopped
+KINDS = ("mean", "last", "half-life 6 horizons")  # of an entity's own labels
+RISE = 0.1  # share of the steps in which the rate rises
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: where it starts, on which rows, and how long."""
+
+    kind: str
+    exam: str
+    aged: bool
+    seed: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        return f"{self.kind}_{self.exam}_{'aged' if self.aged else 'fresh'}_{self.seed}_{self.last}"
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Everything that a training stands on, in a form that any process can open."""
+
+    reading: Reading
+    task: Task
+    own_past: Path | None
+    encoder: ForecastSettings
+    settings: RowgraphMetricsSettings
+    device: str
+
+    def vectors(self) -> RowVectors:
+        """The task's rows as encoders read them."""
+        graph, cells = self.reading.of(self.task.database)
+        own_past = None if self.own_past is None else OwnPast.open(self.own_past)
+        return RowVectors(self.task, graph, cells, own_past, self.encoder, self.device)
+
+
+class Head(nn.Module):
+    """Raw outputs [n, W] from vectors and what stands beside them."""
+
+    def __init__(self, output: int, beside: int, width: int, settings: RowgraphMetricsSettings):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(output + beside), nn.Linear(output + beside, settings.head_hidden),
+            nn.ReLU(), nn.Dropout(settings.dropout), nn.Linear(settings.head_hidden, width))
+
+    def forward(self, vectors: Tensor, beside: Tensor) -> Tensor:
+        """float32 [n], or [n, W] where the width is above 1."""
+        return self.layers(torch.cat([vectors, beside], dim=1)).squeeze(1)
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """`finetuned`: implements `rowgraph.adaptation.trials.Model`.
+
+    Args:
+        exams: of the task.
+        state: folder of what is done.
+    """
+
+    ground: Ground
+    exams: Exams
+    state: Path
+    kind: str
+    name: str = "finetuned"
+    _found: dict[Job, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """After how many steps a training may be stopped."""
+        return checkpoints(self.ground.settings.steps)
+
+    def candidates(self, aged: bool) -> list[Candidate]:
+        """Fresh or aged rows."""
+        return [Candidate("aged rows" if aged else "fresh rows", aged)]
+
+    def prepare(self, wanted: Iterable[tuple[Candidate, Exam, int, int]]) -> None:
+        """Do trainings side by side, as far as they are not done."""
+        jobs = [self._job(*one) for one in wanted]
+        missing = [job for job in dict.fromkeys(jobs) if job not in self._found]
+        workers = processes_of(self.ground.settings.workers, self.ground.device)
+        workers = min(workers, len(missing))
+        done = (_one(self.ground, job, self.state) for job in missing) if workers < 2 else (
+            joblib.Parallel(workers, return_as="generator")(
+                joblib.delayed(_one)(self.ground, job, self.state) for job in missing))
+        for job, found in zip(missing, done, strict=True):
+            self._found[job] = found
+
+    def fit(self, candidate: Candidate, exam: Exam, seed: int, last: int) -> FittedNetwork:
+        """Train, unless it is done."""
+        job = self._job(candidate, exam, seed, last)
+        self.prepare([(candidate, exam, seed, last)])
+        return FittedNetwork(exam, self._found[job])
+
+    def _job(self, candidate: Candidate, exam: Exam, seed: int, last: int) -> Job:
+        return Job(self.kind, exam.name, candidate.aged, seed, last)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """What a training answered of its exam's rows."""
+
+    exam: Exam
+    answers: dict[str, np.ndarray]
+
+    def predict(self, rows: Rows, steps: Sequence[int]) -> list[np.ndarray]:
+        """After so many steps; of rows that the exam asks."""
+        regime = next(r for r, asked in self.exam.asked.items() if asked is rows)
+        return [self.answers[f"{regime}_{step}"] for step in steps]
+
+
+def _one(ground: Ground, job: Job, state: Path) -> dict[str, np.ndarray]:
+    """One training in any process: answers by regime and step."""
+    path = state / f"{job.name}.npz"
+    if not path.exists():
+        if ground.device == "cpu":
+            torch.set_num_threads(1)
+        found = _Training(ground, job).run()
+        part = path.with_suffix(".part")
+        with open(part, "wb") as handle:
+            np.savez(handle, **found)
+        part.replace(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@lru_cache(1)
+def _opened(key: str, holder: _Held) -> tuple[RowVectors, Exams, OwnLabels]:
+    ground = holder.ground
+    exams = Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
+                     ground.settings.choice_rows)
+    return ground.vectors(), exams, OwnLabels(ground.task)
+
+
+class _Held:
+    """A ground that does not decide whether something is in a cache."""
+
+    def __init__(self, ground: Ground):
+        self.ground = ground
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+
+class _Training:
+    """One training on its way."""
+
+    def __init__(self, ground: Ground, job: Job):
+        task, self.settings, self.job = ground.task, ground.settings, job
+        key = f"{ground.reading}{task.database.name}/{task.name}{ground.settings}"
+        self.vectors, self.exams, self.own = _opened(key, _Held(ground))
+        self.task, self.device = task, torch.device(ground.device)
+        self.exam = next(e for e in (*self.exams.folds, self.exams.validation, self.exams.test)
+                         if e.name == job.exam)
+        self.rows = self.exam.fitted(job.aged)
+        self.level: FittedHistory | None = None
+        target = self.rows.labels.target
+        if task.task_type == "regression" and not task.autocomplete:
+            self.level = level_of(task, self.own, self.exam)
+            target = target - self.level.predict(self.rows, (0,))[0]
+        self.target = target
+        self.answer: Answer = answer_of(task, target)
+        self.spread = max(float(np.std(target)), 1e-9) if task.task_type == "regression" else 1.0
+        self.purpose = ("finetuned", task.database.name, task.name, *vars(job).values())[:-1]
+
+    def run(self) -> dict[str, np.ndarray]:
+        """Train and answer at every checkpoint up to the last step."""
+        settings, job = self.settings, self.job
+        number = job.seed % self.vectors.count(job.kind, settings.untrained)
+        start = self.vectors.weights(job.kind, self.exam, number)
+        encoder = copy.deepcopy(start.encoder)
+        corrections = copy.deepcopy(start.corrections)
+        if corrections is None:
+            corrections = Weights(encoder, start.head).corrected(self.vectors.names).corrections
+            corrections.to(self.device)
+        beside = self._beside(self.rows)
+        with seeded(stable_seed(*self.purpose, "head")):
+            head = Head(self.vectors.settings.output, beside.shape[1], self.answer.width, settings)
+        head.to(self.device)
+        body = [*encoder.parameters(), *corrections.parameters()]
+        optimizer = torch.optim.AdamW([
+            {"params": body, "lr": settings.learning_rate},
+            {"params": head.parameters(), "lr": 2 * settings.learning_rate}], weight_decay=1e-2)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        order = self._order()
+        found: dict[str, np.ndarray] = {}
+        stops = {stop for stop in checkpoints(settings.steps) if stop <= job.last} | {job.last}
+        for step in range(job.last):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * _pace(step, settings.steps)
+            at = order[step * settings.batch:(step + 1) * settings.batch]
+            for module in (encoder, head):
+                module.train()
+            with seeded(stable_seed(*self.purpose, "dropout", step)):
+                batch = self.vectors.batch(Rows(self.rows.view, self.rows.index[at]))
+                raw = head(encoder(batch.to(self.device), self.vectors.names, corrections),
+                           beside[at].to(self.device))
+            loss = self.answer.loss(raw, self.target[at])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_([*body, *head.parameters()], CLIP)
+            optimizer.step()
+            if step + 1 in stops:
+                for regime, rows in self.exam.asked.items():
+                    found[f"{regime}_{step + 1}"] = self._answers(encoder, corrections, head, rows)
+        return found
+
+    @torch.no_grad()
+    def _answers(self, encoder: nn.Module, corrections: nn.Module, head: nn.Module,
+                 rows: Rows) -> np.ndarray:
+        encoder.eval()
+        head.eval()
+        beside, raw = self._beside(rows), []
+        for first in range(0, len(rows), 512):
+            some = Rows(rows.view, rows.index[first:first + 512])
+            vectors = encoder(self.vectors.batch(some).to(self.device), self.vectors.names,
+                              corrections)
+            raw.append(head(vectors, beside[first:first + 512].to(self.device)).cpu().numpy())
+        answer = self.answer.prediction(np.concatenate(raw))
+        return answer if self.level is None else answer + self.level.predict(rows, (0,))[0]
+
+    def _beside(self, rows: Rows) -> Tensor:
+        """float32 [n, K]: staleness, and the entity's own labels with how many there are."""
+        task = self.task
+        stale = (rows.labels.times - rows.before) / max(task.timedelta, 1)
+        parts = [np.log1p(stale)[:, None]]
+        for kind in KINDS if not task.autocomplete else ():
+            own, count = self.own.of(rows, kind)
+            if self.level is not None:
+                own = (own - self.level.predict(rows, (0,))[0][:, None]) / self.spread
+            parts += [np.where(count[:, None] > 0, np.clip(own, -10, 10), 0),
+                      np.log1p(count)[:, None]]
+        return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
+
+    def _order(self) -> np.ndarray:
+        """int64 [steps * batch]: the rows, shuffled anew each time all have come."""
+        need, size = self.settings.steps * self.settings.batch, len(self.rows)
+        rounds = -(-need // size)
+        return np.concatenate([generator(*self.purpose, "order", k).permutation(size)
+                               for k in range(rounds)])[:need]
+
+
+def checkpoints(steps: int) -> tuple[int, ...]:
+    """After how many of its steps a training may be stopped."""
+    return tuple(sorted({max(1, steps * k // CHECKPOINTS) for k in range(1, CHECKPOINTS + 1)}))
+
+
+def _pace(step: int, steps: int) -> float:
+    """A linear rise, then half a cosine down to a tenth."""
+    fall = 0.5 * (1 + np.cos(np.pi * step / steps))
+    return min(1.0, (step + 1) / max(1, round(RISE * steps))) * (0.1 + 0.9 * fall)

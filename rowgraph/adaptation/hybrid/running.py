@@ -1,0 +1,242 @@
+"""Every part of RowGraph's own model of one task, and their blend, under every regime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.hybrid.blending import Mixture, mix
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
+from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
+from rowgraph.adaptation.hybrid.vectors import OWN_PAST, UNTRAINED, RowVectors
+from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
+from rowgraph.adaptation.own_labels import EntityHistory, OwnLabels
+from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
+from rowgraph.adaptation.sheets import Sheets
+from rowgraph.adaptation.trials import Trials
+from rowgraph.artifacts import Draft
+from rowgraph.features.store import WindowFeatures
+from rowgraph.tasks.choosing import Chosen, Score, choice_table
+from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
+from rowgraph.tasks.regimes import Regime
+
+Log = Callable[[int, Mapping[str, float]], None]
+NAME = "rowgraph"
+MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64, "move": pl.Float64}
+VARIANTS = {  # what a part is called where it stands alone; the others are of the baselines too
+    "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
+    "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned"}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part: what was tried, and whether its answers depend on the seed."""
+
+    name: str
+    trials: Trials
+    drawn: bool
+
+
+def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Log,
+                 ) -> dict[str, Any]:
+    """Choose, fit and predict with every part of a task's model, and with their blend.
+
+    Args:
+        ground: task, database, own past and settings. Test labels are read for the summary, and as
+            known past labels of later seeds under `rolling`.
+        features_folder: the window features of the task with the same regimes and folds.
+        draft: gets `predictions.parquet`, `choices.parquet` and `mixtures.parquet` (regime, part,
+            weight, move: how far the weights are from equal). Finished trainings lie in its state.
+        log: called with the validation metric of each variant that is done.
+
+    Returns:
+        The summary: metric, numbers of label rows, names of folds; by regime `chosen`, `mixture`,
+        and by variant `validation` and `results` (means over seeds).
+    """
+    return _Bench(ground, features_folder, draft, log).run()
+
+
+class _Bench:
+    """The parts of one task on their way."""
+
+    def __init__(self, ground: Ground, features_folder: Path, draft: Draft, log: Log):
+        self.ground, self.task, self.settings = ground, ground.task, ground.settings
+        self.features, self.draft, self.log = features_folder, draft, log
+        self.exams = Exams.of(self.task, self.settings, self.settings.fit_rows,
+                              self.settings.choice_rows)
+        self.own = OwnLabels(self.task)
+        self.predictions: dict[Run, dict[str, np.ndarray]] = {}
+        self.steps = 0
+
+    def run(self) -> dict[str, Any]:
+        """Everything."""
+        parts = self.parts()
+        chosen = {part.name: part.trials.chosen() for part in parts}
+        answers = {part.name: self.answers(part, chosen[part.name]) for part in parts}
+        mixtures = {regime: self.mixture(parts, chosen, regime) for regime in self.exams.regimes}
+        for part in parts:
+            if part.name in VARIANTS:
+                for (seed, split, regime), answer in answers[part.name].items():
+                    self.note(regime, VARIANTS[part.name], seed, split, answer)
+        for regime, mixture in mixtures.items():
+            for seed in self.settings.seeds:
+                for split in SPLITS:
+                    found = {part.name: answers[part.name][
+                        seed if part.drawn else self.settings.seeds[0], split, regime]
+                        for part in parts}
+                    self.note(regime, NAME, seed, split, mixture.of(found))
+        write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
+        self._write_choices(parts, chosen)
+        pl.DataFrame([{"regime": regime, "part": name, "weight": weight, "move": mixture.move}
+                      for regime, mixture in mixtures.items()
+                      for name, weight in mixture.weights.items()],
+                     schema=MIXTURES, orient="row").write_parquet(
+                         self.draft.path("mixtures.parquet"))
+        return self.summary(chosen, mixtures)
+
+    def parts(self) -> list[Part]:
+        """Every part that is asked for and can be had, tried on folds."""
+        wanted = [name for name in self.settings.parts
+                  if not (name in ("own_past", "finetuned") and self.ground.own_past is None)
+                  and not (name == "history" and self.task.autocomplete)]
+        vectors = self.ground.vectors()
+        return [getattr(self, f"_{name}")(vectors) for name in wanted]
+
+    def _untrained(self, vectors: RowVectors) -> Part:
+        return self._linear("untrained", UNTRAINED, self.settings.untrained, vectors)
+
+    def _own_past(self, vectors: RowVectors) -> Part:
+        return self._linear("own_past", OWN_PAST, vectors.count(OWN_PAST, 0), vectors)
+
+    def _linear(self, name: str, kind: str, encoders: int, vectors: RowVectors) -> Part:
+        model = LinearOnVectors(self.task, vectors, self.own, kind, encoders, name)
+        trials = self.trials(model)
+        for aged in self.ages():
+            trials.run(model.candidates(aged))
+        return self.done(Part(name, trials, False))
+
+    def _windows(self, vectors: RowVectors) -> Part:
+        sheets = Sheets(self.task, WindowFeatures.open(self.features))
+        model = LinearOnWindows(self.task, Picks(self.task, sheets),
+                                self.settings.linear_features, "windows")
+        trials = self.trials(model)
+        for aged in self.ages():
+            trials.run(model.candidates(aged))
+        return self.done(Part("windows", trials, False))
+
+    def _trees(self, vectors: RowVectors) -> Part:
+        kind = UNTRAINED if self.ground.own_past is None else OWN_PAST
+        sheets = WideSheets(self.task, WindowFeatures.open(self.features), vectors, kind)
+        model = TreesOnWindows(self.task, Picks(self.task, sheets), self.settings.trees,
+                               self.settings.bags, "trees")
+        trials = self.trials(model)
+        for aged in self.ages():
+            trials.run(model.parts(aged)[:1])
+            best = trials.chosen(aged).values()
+            trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
+        return self.done(Part("trees", trials, True))
+
+    def _finetuned(self, vectors: RowVectors) -> Part:
+        model = FineTuned(self.ground, self.exams, self.draft.state, OWN_PAST)
+        trials, last = self.trials(model), model.steps[-1]
+        candidates = [c for aged in self.ages() for c in model.candidates(aged)]
+        model.prepare((c, exam, trials.seed, last) for c in candidates
+                      for exam in self.exams.folds)
+        trials.run(candidates)
+        chosen = trials.chosen()
+        model.prepare((trials.candidate(one), self.exams.of_split(split), seed, self._furthest(
+            chosen, one)) for one in chosen.values() for seed in self.settings.seeds
+            for split in SPLITS)
+        return self.done(Part("finetuned", trials, True))
+
+    @staticmethod
+    def _furthest(chosen: Mapping[Regime, Chosen], one: Chosen) -> int:
+        """How long a candidate is trained that several regimes may have chosen."""
+        return max(c.step for c in chosen.values() if c.candidate == one.candidate)
+
+    def _history(self, vectors: RowVectors) -> Part:
+        model = EntityHistory(self.task, self.own, "history")
+        trials = self.trials(model)
+        trials.run(model.candidates())
+        return self.done(Part("history", trials, False))
+
+    def ages(self) -> tuple[bool, ...]:
+        """Whether rows may be aged: fresh ones always, aged ones for `frozen_db`."""
+        return (False, True) if "frozen_db" in self.exams.regimes else (False,)
+
+    def trials(self, model: Any) -> Trials:
+        """Of a model, with the first seed."""
+        return Trials(model, self.exams, self.settings.seeds[0])
+
+    def done(self, part: Part) -> Part:
+        """Say what a part reached on folds."""
+        self.log(self.steps, {f"{regime}/{part.name}/folds_{self.task.primary}": one.value
+                              for regime, one in part.trials.chosen().items()})
+        self.steps += 1
+        return part
+
+    def answers(self, part: Part, chosen: Mapping[Regime, Chosen],
+                ) -> dict[tuple[int, str, Regime], np.ndarray]:
+        """A part's answers with what was chosen, by seed, split and regime."""
+        asked = {regime: {one} for regime, one in chosen.items()}
+        seeds = self.settings.seeds if part.drawn else self.settings.seeds[:1]
+        return {(seed, split, regime): answer for seed in seeds for split in SPLITS
+                for (regime, _), answer in part.trials.answers(asked, seed, split).items()}
+
+    def mixture(self, parts: list[Part], chosen: Mapping[str, Mapping[Regime, Chosen]],
+                regime: Regime) -> Mixture:
+        """The blend of a regime, from the folds."""
+        asked = [exam.asked[regime].labels for exam in self.exams.folds]
+        answers = {part.name: part.trials.on_folds(regime, chosen[part.name][regime])
+                   for part in parts}
+        return mix(self.task, answers, [a.target for a in asked], [a.times for a in asked])
+
+    def note(self, regime: Regime, variant: str, seed: int, split: str,
+             answer: np.ndarray) -> None:
+        """Keep predictions."""
+        self.predictions.setdefault(Run(regime, variant, seed), {})[split] = answer
+        value = self._value(split, answer) if split == "val" else None
+        if value is not None:
+            self.log(self.steps, {f"{regime}/{variant}/val_{self.task.primary}": value})
+            self.steps += 1
+
+    def _write_choices(self, parts: list[Part],
+                       chosen: Mapping[str, Mapping[Regime, Chosen]]) -> None:
+        scores: list[Score] = [score for part in parts for score in part.trials.scores]
+        choice_table(scores, chosen).write_parquet(self.draft.path("choices.parquet"))
+
+    def _value(self, split: str, answer: np.ndarray) -> float | None:
+        target = self.task.labels(split).target
+        if self.task.task_type != "regression" and len(np.unique(target)) < 2:
+            return None
+        return measure(self.task.primary, target, answer, self.task.train.target)
+
+    def summary(self, chosen: Mapping[str, Mapping[Regime, Chosen]],
+                mixtures: Mapping[Regime, Mixture]) -> dict[str, Any]:
+        """For people: what was chosen, and how well it did."""
+        task = self.task
+        return {
+            "metric": task.primary, "n_train": len(self.exams.test.fresh), "n_val": len(task.val),
+            "n_test": len(task.test), "folds": [exam.name for exam in self.exams.folds],
+            "chosen": {regime: {name: {"candidate": found[regime].candidate,
+                                       "step": found[regime].step, "folds": found[regime].value}
+                                for name, found in chosen.items()}
+                       for regime in self.exams.regimes},
+            "mixture": {regime: mixture.label for regime, mixture in mixtures.items()},
+            "validation": self._means("val"), "results": self._means("test")}
+
+    def _means(self, split: str) -> dict[str, dict[str, float | None]]:
+        values: dict[str, dict[str, list[float | None]]] = {}
+        for run, splits in self.predictions.items():
+            values.setdefault(run.regime, {}).setdefault(run.variant, []).append(
+                self._value(split, splits[split]))
+        return {regime: {name: None if None in found else float(np.mean(found))
+                         for name, found in by_variant.items()}
+                for regime, by_variant in values.items()}

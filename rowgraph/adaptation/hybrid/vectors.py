@@ -1,0 +1,104 @@
+"""Vectors of label rows, by encoder, each made once.
+
+Shapes: n label rows, V channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from rowgraph.adaptation.exams import Exam, Rows
+from rowgraph.cells.store import Cells
+from rowgraph.forecasting.answers import with_answers
+from rowgraph.forecasting.names import Names
+from rowgraph.forecasting.own_past import OwnPast
+from rowgraph.forecasting.reader import Batch, Reader
+from rowgraph.forecasting.settings import ForecastSettings
+from rowgraph.forecasting.training import Weights
+from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.tasks.label_tables import Task
+
+UNTRAINED, OWN_PAST = "untrained", "own_past"
+AT_ONCE = 512  # rows that are encoded at a time
+
+
+class RowVectors:
+    """What encoders say of a task's label rows.
+
+    Args:
+        task: of a held-out database; known answers become a table beside it.
+        graph, cells: of the database as the task sees it.
+        own_past: of the database; None without.
+        settings: of untrained encoders, where there is no own past to take the shape of.
+        device: as torch names it.
+    """
+
+    def __init__(self, task: Task, graph: EntityGraph, cells: Cells, own_past: OwnPast | None,
+                 settings: ForecastSettings, device: str | torch.device):
+        self.task, self.own_past = task, own_past
+        self.settings = own_past.settings if own_past else settings
+        self.device = torch.device(device)
+        graph, cells = with_answers(graph.without(task.database.hidden), cells, task)
+        self.reader = Reader(graph, cells, task.database.val_timestamp, self.settings.fan_out)
+        self.names = Names.of(self.reader).to(self.device)
+        self._weights: dict[tuple[str, str, int], Weights] = {}
+        self._made: dict[tuple[str, str, int, str], np.ndarray] = {}
+
+    def end(self, kind: str, exam: Exam) -> str:
+        """Until when the encoders of a kind were trained that an exam may use.
+
+        Raises:
+            ValueError: none had ended by the exam's cut.
+        """
+        if kind == UNTRAINED:
+            return ""
+        end = self.own_past.end_for(exam.cut)
+        if end is None:
+            day = np.datetime64(exam.cut, "us").astype("datetime64[D]")
+            raise ValueError(f"{self.task.database.name}/{self.task.name}: fold {exam.name} is cut "
+                             f"at {day}, before any weights of own_past_weights end; make "
+                             "own_past_weights again with this task and these folds")
+        return end
+
+    def weights(self, kind: str, exam: Exam, number: int) -> Weights:
+        """An encoder for an exam."""
+        key = kind, self.end(kind, exam), number
+        if key not in self._weights:
+            made = (Weights.fresh(self.settings, number) if kind == UNTRAINED
+                    else self.own_past.weights(key[1], self.own_past.seeds[number]))
+            made.encoder.to(self.device).eval()
+            if made.corrections is not None:
+                made.corrections.to(self.device)
+            self._weights[key] = made
+        return self._weights[key]
+
+    def count(self, kind: str, untrained: int) -> int:
+        """Encoders of a kind."""
+        return untrained if kind == UNTRAINED else len(self.own_past.seeds)
+
+    def batch(self, rows: Rows) -> Batch:
+        """What some label rows may see."""
+        labels, before = rows.labels, rows.before
+        horizon = np.full(len(rows), max(self.task.timedelta, 1), np.int64)
+        if self.task.autocomplete:
+            horizon[:] = max(int(self.reader.span / 100), 1)
+        return self.reader.batch(self.task.entity_table, labels.rows, before, horizon,
+                                 labels.times - before, self.task.autocomplete)
+
+    @torch.no_grad()
+    def of(self, kind: str, exam: Exam, number: int, rows: Rows) -> np.ndarray:
+        """float32 [n, V]: the vectors of some label rows by one encoder."""
+        key = kind, self.end(kind, exam), number, rows.view.name
+        weights = self.weights(kind, exam, number)
+        if key not in self._made:
+            self._made[key] = np.full((len(rows.view.labels), self.settings.output), np.nan,
+                                      np.float32)
+        made = self._made[key]
+        missing = rows.index[np.isnan(made[rows.index, 0])]
+        for first in range(0, len(missing), AT_ONCE):
+            some = Rows(rows.view, missing[first:first + AT_ONCE])
+            found = weights.encoder(self.batch(some).to(self.device), self.names,
+                                    weights.corrections)
+            made[some.index] = found.cpu().numpy()
+        return made[rows.index]
