@@ -4,9 +4,11 @@ import dagster as dg
 
 from assets.baselines import baseline_metrics, peer_metrics
 from assets.catalog import catalog, code_versions
-from assets.downstream import downstream_metrics, transfer_metrics
+from assets.cells import cell_store
+from assets.downstream import downstream_metrics, rowgraph_metrics, transfer_metrics
 from assets.evaluation import evaluation, row_map
 from assets.features import window_features
+from assets.forecasting import own_past_weights
 from assets.graphs import entity_graph
 from assets.imputation import imputation_metrics
 from assets.language import bart_checkpoint, node_embeddings
@@ -25,7 +27,10 @@ STAGES = {
     "entity_graph": entity_graph,
     "sage_weights": pretraining,
     "sage_sweep": pretraining,
+    "cell_store": cell_store,
+    "own_past_weights": own_past_weights,
     "window_features": window_features,
+    "rowgraph_metrics": rowgraph_metrics,
     "downstream_metrics": downstream_metrics,
     "baseline_metrics": baseline_metrics,
     "peer_metrics": peer_metrics,

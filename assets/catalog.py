@@ -25,6 +25,9 @@ REVISIONS = {
     "entity_graph": 1,
     "sage_weights": 2,
     "sage_sweep": 1,
+    "cell_store": 1,
+    "own_past_weights": 1,
+    "rowgraph_metrics": 1,
     "window_features": 1,
     "downstream_metrics": 4,
     "baseline_metrics": 2,
@@ -98,6 +101,9 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
             "node_embeddings": ("node_embeddings", part(d.name)),
             "sage_weights": ("sage_weights",)}, database=d)
         shown[f"row_map__{part(d.name)}"] = ("row_map", part(d.name))
+        nodes.add(("cell_store", part(d.name)), profile.cell_store, nodes.source(d), database=d)
+        nodes.add(("own_past_weights", part(d.name)), profile.own_past_weights.of_tasks(d.tasks),
+                  nodes.read(d), database=d)
         for task in d.tasks:
             shown |= _task(nodes, d, task)
     nodes.add(("report",), profile.report, {
@@ -126,6 +132,12 @@ class _Nodes:
     @staticmethod
     def source(database: DatabaseSettings) -> dict[str, Key]:
         return {"source": ("source", part(database.name))}
+
+    @staticmethod
+    def read(database: DatabaseSettings) -> dict[str, Key]:
+        """All that the row-and-graph encoder reads of a database."""
+        return {stage: (stage, part(database.name)) for stage in (
+            "source", "entity_graph", "cell_store")}
 
 
 def _of_seed(profile: Profile, seed: int) -> tuple[str, ...]:
@@ -170,6 +182,8 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
     source, graph = nodes.source(d), {"entity_graph": ("entity_graph", part(d.name))}
     add("window_features", source)
     add("baseline_metrics", {**source, "window_features": ("window_features", *where)})
+    add("rowgraph_metrics", {**nodes.read(d), "window_features": ("window_features", *where),
+                             "own_past_weights": ("own_past_weights", part(d.name))})
     models: dict[str, Key] = {}
     for seed in profile.bart_checkpoint.all_seeds:
         more = _of_seed(profile, seed)
@@ -178,7 +192,7 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
                            ("sage_weights", ("sage_weights", *more))):
             models["__".join((stage, *more))] = key
     add("downstream_metrics", {**source, **graph, **models})
-    measured = ["downstream_metrics", "baseline_metrics"]
+    measured = ["rowgraph_metrics", "downstream_metrics", "baseline_metrics"]
     if profile.of_task("peer_metrics", d.name, task).peers:
         add("peer_metrics", {**source, **graph})
         measured.append("peer_metrics")

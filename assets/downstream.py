@@ -1,4 +1,5 @@
-"""`downstream_metrics` and `transfer_metrics` of `<db>/<task>`: answers on held-out data."""
+"""`rowgraph_metrics`, `downstream_metrics` and `transfer_metrics` of `<db>/<task>`: answers on
+held-out data."""
 
 from typing import Any
 
@@ -6,8 +7,35 @@ import dagster as dg
 
 from assets.building import GPU_POOL, Log, build, spec
 from assets.catalog import AssetNode
+from assets.forecasting import reading
 from rowgraph.artifacts import Artifact
 from rowgraph.sage.settings import SageWeightsSettings
+
+
+def rowgraph_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """RowGraph's own model of one task."""
+
+    @dg.asset(**spec(node, code_version, "RowGraph's own model of one task: linear on frozen "
+                     "vectors, trees on windows and vectors, fine-tuned networks, the entity's own "
+                     "history, and their blend, each chosen on folds."),
+              kinds={"pytorch", "lightgbm"}, pool=GPU_POOL,
+              required_resource_keys={"compute", "store", "tracking", "progress"})
+    def _rowgraph_metrics(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.adaptation.hybrid.finetuning import Ground
+            from rowgraph.adaptation.hybrid.running import run_rowgraph
+            from rowgraph.databases.database import Database
+            from rowgraph.tasks.loading import load_task
+
+            task = load_task(Database.open(inputs["source"].folder), node.task)
+            with context.resources.compute.session() as device:
+                ground = Ground(reading(inputs), task, inputs["own_past_weights"].folder, settings,
+                                device)
+                return run_rowgraph(ground, inputs["window_features"].folder, draft, log=log)
+
+        return build(context, node, inputs, make)
+
+    return _rowgraph_metrics
 
 
 def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:

@@ -15,10 +15,11 @@ from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import Planned
 from rowgraph.artifacts import ArtifactStore
-from rowgraph.costs.estimates import Estimate, estimate
+from rowgraph.costs.estimates import estimate
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.rates import Rates, rates_path, read_rates, shapes_of, write_rates
 from rowgraph.costs.sizes import ASSUMED_TOKENS_A_ROW, DatabaseFacts, Facts, Figure
+from rowgraph.costs.world import Estimate
 from rowgraph.databases.footers import read_footers
 from rowgraph.databases.settings import DatabaseSettings
 

@@ -7,8 +7,8 @@ from typing import Any
 from pipeline.costing import Costs
 from pipeline.environment import Environment
 from pipeline.plan import Planned
-from rowgraph.costs.estimates import Estimate
 from rowgraph.costs.sizes import Figure
+from rowgraph.costs.world import Estimate
 
 
 def print_plan(title: str, due: list[Planned], costs: Costs) -> None:

@@ -44,6 +44,19 @@ def curve_chart(points: Sequence[Mapping[str, float | None]], title: str, path: 
     _save(figure, path)
 
 
+def own_past_chart(folder: Path, title: str, path: Path) -> None:
+    """The losses of own past as a PNG: a line for each seed and end."""
+    curves = pl.read_parquet(folder / "curves.parquet")
+    figure, axes = _axes(title)
+    for (end, seed), part in curves.partition_by("end", "seed", as_dict=True,
+                                                 maintain_order=True).items():
+        axes.plot(part["step"], part["loss"], label=f"until {end}, seed {seed}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss of forecast questions")
+    axes.legend()
+    _save(figure, path)
+
+
 def pretraining_chart(points: Sequence[Mapping[str, float | None]], title: str,
                       path: Path) -> None:
     """The paper's Figure 2 as a PNG: the combined loss of both splits beside the squared error of

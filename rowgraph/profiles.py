@@ -11,13 +11,16 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.baselines.settings import BaselineMetricsSettings
+from rowgraph.cells.settings import CellStoreSettings
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.evaluation.settings import EvaluationSettings, TransferMetricsSettings
 from rowgraph.features.settings import WindowFeaturesSettings
+from rowgraph.forecasting.settings import OwnPastWeightsSettings
 from rowgraph.graph.settings import EntityGraphSettings
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.settings import BartCheckpointSettings
@@ -31,8 +34,8 @@ from rowgraph.yaml_files import UnreadableYaml, read_yaml
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
 
 
-OF_TASKS = ("window_features", "downstream_metrics", "baseline_metrics", "peer_metrics",
-            "evaluation", "transfer_metrics")  # sections of stages that exist once a task
+OF_TASKS = ("window_features", "rowgraph_metrics", "downstream_metrics", "baseline_metrics",
+            "peer_metrics", "evaluation", "transfer_metrics")  # sections of stages once a task
 
 
 class SettingsError(ValueError):
@@ -54,7 +57,10 @@ class Profile(Section):
     # Further pre-trainings: what differs from sage_weights, by name.
     sage_sweep: dict[str, dict[str, Any]] = Field(default_factory=dict)
     splits: SplitSettings = SplitSettings()  # of every stage of a task
+    cell_store: CellStoreSettings = CellStoreSettings()
+    own_past_weights: OwnPastWeightsSettings = OwnPastWeightsSettings()
     window_features: WindowFeaturesSettings = WindowFeaturesSettings()
+    rowgraph_metrics: RowgraphMetricsSettings = RowgraphMetricsSettings()
     downstream_metrics: DownstreamMetricsSettings = DownstreamMetricsSettings()
     baseline_metrics: BaselineMetricsSettings = BaselineMetricsSettings()
     peer_metrics: PeerMetricsSettings = PeerMetricsSettings()
@@ -74,7 +80,7 @@ class Profile(Section):
         if not isinstance(tree, dict) or not isinstance(splits := tree.get("splits"), dict):
             return tree
         tree = dict(tree)
-        for stage in OF_TASKS:
+        for stage in (*OF_TASKS, "own_past_weights"):
             known = type(cls.model_fields[stage].default).model_fields
             given = {name: value for name, value in splits.items() if name in known}
             if isinstance(section := tree.get(stage, {}), dict):
@@ -151,7 +157,8 @@ class Profile(Section):
         """What stands side by side must have seen the same label rows."""
         for name in (f"{d.name}/{t}" for d in self.by_role("heldout") for t in d.tasks):
             found = {stage: self.of_task(stage, *name.split("/")) for stage in (
-                "window_features", "baseline_metrics", "downstream_metrics", "peer_metrics")}
+                "window_features", "rowgraph_metrics", "baseline_metrics", "downstream_metrics",
+                "peer_metrics")} | {"own_past_weights": self.own_past_weights}
             for setting in ("regimes", "folds", "final_fit"):
                 values = {stage: getattr(s, setting) for stage, s in found.items()
                           if hasattr(s, setting)}

@@ -29,9 +29,9 @@ from rowgraph.adaptation.ground import Ground, Trained, Training
 from rowgraph.adaptation.layout import ground_of, lay_out
 from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
+from rowgraph.side_by_side import processes_of
 
 FEW = 50_000  # label rows passed through a graph, all trainings together: not worth a process
-MOST = 16  # processes that are taken unasked; each takes about a gigabyte
 WORD = "rowgraph adaptation "  # marks our lines among others
 
 
@@ -114,14 +114,6 @@ class Crew:
     def _count(self) -> None:
         self._finished += 1
         self.log(self._finished, {"trainings": float(self._finished)})
-
-
-def processes_of(workers: int | None, device: str | torch.device) -> int:
-    """Trainings side by side: one on a GPU, else as many as `workers` says, or one a core."""
-    if torch.device(device).type != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return workers or min(cores or 1, MOST)
 
 
 class _Worker:

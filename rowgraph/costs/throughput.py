@@ -21,7 +21,6 @@ from rowgraph.adaptation.inputs import Inputs
 from rowgraph.adaptation.training import train
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors
-from rowgraph.adaptation.workers import processes_of
 from rowgraph.artifacts import Draft
 from rowgraph.costs.model_shape import ModelShape
 from rowgraph.costs.random_world import RandomVectors, random_graph, random_task
@@ -37,6 +36,7 @@ from rowgraph.randomness import generator
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.pretraining import PretrainDatabase, pretrain
 from rowgraph.sage.seeds import SeedPlan
+from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.folds import View
 
 REAL_BELOW = 100_000_000  # parameters of a model that a CPU measures in full

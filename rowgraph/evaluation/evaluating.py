@@ -24,7 +24,8 @@ from rowgraph.evaluation.settings import EvaluationSettings
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.predictions import Run, read_predictions
 
-MODELS = "downstream_metrics"  # variants of other stages are baselines, unless settings name them
+# Variants of other stages are baselines, unless settings name them.
+MODELS = ("rowgraph_metrics", "downstream_metrics")
 UNAVAILABLE = {"variant": pl.String, "regime": pl.String, "reason": pl.String}
 
 
@@ -52,7 +53,7 @@ def evaluate_task(task: Task, folders: Mapping[str, Path], settings: EvaluationS
             not of this task's rows (`read_predictions`) or cannot be scored (`measure`).
     """
     predictions, origin, unavailable = gather(task, folders)
-    baselines = [v for v, stage in origin.items() if stage != MODELS]
+    baselines = [v for v, stage in origin.items() if stage not in MODELS]
     if settings.baselines is not None:
         baselines = list(settings.baselines)
     resamples = Resamples.of(task, settings.bootstrap, settings.fewest_dates)

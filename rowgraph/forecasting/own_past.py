@@ -8,7 +8,7 @@ so there are weights that end at the oldest cut of the tasks' folds, at `val_tim
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings, OwnPastWeightsSettings
 from rowgraph.forecasting.training import Log, Past, Weights, examine, train
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.folds import folds_of
 from rowgraph.tasks.label_tables import Task
 
@@ -69,11 +70,12 @@ def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, 
 
 
 def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
-                      draft: Draft, *, device: str, log: Log, workers: int = 1) -> dict[str, Any]:
+                      draft: Draft, *, device: str, log: Log) -> dict[str, Any]:
     """Train every seed until every end, side by side on a CPU.
 
     A finished training lies in `draft.state` and is not done again; one that was interrupted goes
-    on from its last save.
+    on from its last save. Until ends before which nothing can be asked, nothing is trained: a
+    database without children that have times has no weights, and its tasks do without.
 
     Args:
         ends: of `ends_of`.
@@ -81,14 +83,17 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
             step, loss) and `examined.parquet` (end, seed, score, value): questions about the span
             from an end to the next one, answered by what had ended before, beside a rule.
         log: called with the losses.
-        workers: processes.
 
     Returns:
         The summary: ends, seeds, and the mean of each score over seeds at the last end that is
         followed by another.
     """
+    reader = reading.open(settings.fan_out)[1]
+    keys = {kind: list(found) for kind, found in Names.of(reader).keys.items()}
+    ends = {end: moment for end, moment in ends.items() if Questions(reader, moment)}
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
-    done = joblib.Parallel(min(workers, len(jobs)), return_as="generator")(
+    workers = max(1, min(processes_of(settings.workers, device), len(jobs)))
+    done = joblib.Parallel(workers, return_as="generator")(
         joblib.delayed(_one)(reading, dict(ends), end, seed, settings, draft.state, device)
         for end, seed in jobs)
     curves, examined = [], []
@@ -100,7 +105,6 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         examined += [{"end": end, "seed": seed, "score": name, "value": value}
                      for name, value in found["scores"].items()]
         log((number + 1) * settings.steps, {f"{end}/seed{seed}/loss": found["curve"][-1]["loss"]})
-        keys = found["keys"]
     pl.DataFrame(curves, schema=CURVES, orient="row").write_parquet(draft.path("curves.parquet"))
     frame = pl.DataFrame(examined, schema=EXAMINED, orient="row")
     frame.write_parquet(draft.path("examined.parquet"))
@@ -141,8 +145,7 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
             found = examine(Past(database.name, reader, names, next_span), weights, settings,
                             purpose=purpose, device=where)
     safetensors.torch.save_file(weights.state(), state / f"{end}_{seed}.safetensors")
-    result = {"curve": weights.curve, "scores": found,
-              "keys": {kind: list(k) for kind, k in names.keys.items()}}
+    result = {"curve": weights.curve, "scores": found}
     write_json(facts, result)
     (state / f"{end}_{seed}.pt").unlink(missing_ok=True)
     return result
@@ -169,6 +172,10 @@ class OwnPast:
         """The newest end by a moment, microseconds; None where none had ended."""
         ended = {end: moment for end, moment in self.ends.items() if moment <= cut}
         return max(ended, key=ended.get, default=None)
+
+    def serves(self, cuts: Iterable[int]) -> bool:
+        """Whether there are weights that had ended by each of some moments."""
+        return all(self.end_for(cut) is not None for cut in cuts)
 
     def weights(self, end: str, seed: int) -> Weights:
         """Those of one training."""

@@ -28,3 +28,10 @@ class OwnPastWeightsSettings(ForecastSettings):
     """A held-out database's own past, without labels."""
 
     seeds: Seeds = (0, 1, 2)
+    folds: int = Field(3, gt=0)  # of tasks: the oldest cut is where the first training ends
+    tasks: tuple[str, ...] = ()  # of the database; the catalog fills them in
+    workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
+
+    def of_tasks(self, tasks: tuple[str, ...]) -> OwnPastWeightsSettings:
+        """The same for a database with these tasks."""
+        return self.model_copy(update={"tasks": tasks})

@@ -27,7 +27,7 @@ from rowgraph.reports.settings import ReportSettings
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER, METRICS
 
 DOWNSTREAM, EVALUATION = "downstream_metrics", "evaluation"
-CHOOSERS = (DOWNSTREAM, "baseline_metrics", "peer_metrics", EVALUATION)
+CHOOSERS = (DOWNSTREAM, "rowgraph_metrics", "baseline_metrics", "peer_metrics", EVALUATION)
 WHERE = ("database", "task")
 MEASURED = "measured"
 ORDER = list(dict.fromkeys(m for metrics in METRICS.values() for m in metrics))

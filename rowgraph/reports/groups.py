@@ -24,8 +24,8 @@ GROUPS: dict[Group, str] = {  # in reading order
 }
 MODELS: tuple[Group, ...] = ("ours", "ablation")
 OPPONENTS: tuple[Group, ...] = ("baseline", "peer")
-STAGES: dict[str, Group] = {"downstream_metrics": "ours", "baseline_metrics": "baseline",
-                            "peer_metrics": "peer"}
+STAGES: dict[str, Group] = {"rowgraph_metrics": "ours", "downstream_metrics": "ours",
+                            "baseline_metrics": "baseline", "peer_metrics": "peer"}
 
 
 def groups_of(folders: Mapping[str, Path]) -> dict[tuple[str, str], Group]:

@@ -59,7 +59,7 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     profile = load_profile("demo")
     found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
              for k, n in catalog(profile).items()}
-    assert len(found) == 32
+    assert len(found) == 36
     assert found["bart_checkpoint"] == ["linearized_corpus"]
     assert found["entity_graph/rel_baseball"] == ["source/rel_baseball"]
     assert found["node_embeddings/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
@@ -69,8 +69,14 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
         "sage_weights", "source/rel_baseball"]
     assert found[f"window_features/{task}"] == ["source/rel_baseball"]
     assert found[f"baseline_metrics/{task}"] == ["source/rel_baseball", f"window_features/{task}"]
+    assert found["own_past_weights/rel_baseball"] == [
+        "cell_store/rel_baseball", "entity_graph/rel_baseball", "source/rel_baseball"]
+    assert found[f"rowgraph_metrics/{task}"] == [
+        "cell_store/rel_baseball", "entity_graph/rel_baseball", "own_past_weights/rel_baseball",
+        "source/rel_baseball", f"window_features/{task}"]
     assert found[f"evaluation/{task}"] == [
-        f"baseline_metrics/{task}", f"downstream_metrics/{task}", "source/rel_baseball"]
+        f"baseline_metrics/{task}", f"downstream_metrics/{task}", f"rowgraph_metrics/{task}",
+        "source/rel_baseball"]
     assert found["row_map/rel_baseball"] == [
         "entity_graph/rel_baseball", "node_embeddings/rel_baseball", "sage_weights"]
     assert found["imputation_metrics/rel_flights"] == [
@@ -141,7 +147,7 @@ def test_assets_that_train_or_encode_share_the_pool_of_one():
     pools = {a.key.path[0]: a.op.pool for a in build_assets(load_profile("demo"))}
     assert {stage for stage, pool in pools.items() if pool == "gpu"} == {
         "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics",
-        "imputation_metrics", "row_map"}
+        "imputation_metrics", "row_map", "own_past_weights", "rowgraph_metrics"}
 
 
 def changed(name, section, **update):
@@ -154,6 +160,7 @@ def changed(name, section, **update):
 
 # The table "what re-runs" of the README, row by row.
 METRICS = {"downstream_metrics", "evaluation", "report"}
+OURS = {"rowgraph_metrics", "evaluation", "report"}
 TRAINED_SAGE = {"sage_weights", "row_map", *METRICS}
 NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED_SAGE}
 
@@ -165,8 +172,11 @@ NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED
     ("bart_checkpoint", {"device_batch": 3}, set()),
     ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", *TRAINED_SAGE}),
     ("sage_weights", {"learning_rate": 0.5}, TRAINED_SAGE),
-    ("window_features", {"folds": 9}, {"window_features", "baseline_metrics", "evaluation",
-                                       "report"}),
+    ("window_features", {"folds": 9}, {"window_features", "baseline_metrics", *OURS}),
+    ("cell_store", {"knots": 9}, {"cell_store", "own_past_weights", *OURS}),
+    ("own_past_weights", {"steps": 9}, {"own_past_weights", *OURS}),
+    ("own_past_weights", {"workers": 9}, set()),
+    ("rowgraph_metrics", {"trees": 9}, OURS),
     ("downstream_metrics", {"epochs": 99}, METRICS),
     ("baseline_metrics", {"trees": 99}, {"baseline_metrics", "evaluation", "report"}),
     ("evaluation", {"bootstrap": 99}, {"evaluation", "report"}),

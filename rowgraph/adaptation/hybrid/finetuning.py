@@ -28,11 +28,10 @@ from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
 from rowgraph.adaptation.trials import Candidate
-from rowgraph.adaptation.workers import processes_of
 from rowgraph.forecasting.own_past import OwnPast, Reading
-from rowgraph.forecasting.settings import ForecastSettings
 from rowgraph.forecasting.training import CLIP, Weights, seeded
 from rowgraph.randomness import generator, stable_seed
+from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.label_tables import Task
 
 CHECKPOINTS = 4  # of a training, at which it may be stopped
@@ -62,16 +61,14 @@ class Ground:
 
     reading: Reading
     task: Task
-    own_past: Path | None
-    encoder: ForecastSettings
+    own_past: Path
     settings: RowgraphMetricsSettings
     device: str
 
     def vectors(self) -> RowVectors:
         """The task's rows as encoders read them."""
         graph, cells = self.reading.of(self.task.database)
-        own_past = None if self.own_past is None else OwnPast.open(self.own_past)
-        return RowVectors(self.task, graph, cells, own_past, self.encoder, self.device)
+        return RowVectors(self.task, graph, cells, OwnPast.open(self.own_past), self.device)
 
 
 class Head(nn.Module):

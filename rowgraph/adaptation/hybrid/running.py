@@ -60,7 +60,17 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
         The summary: metric, numbers of label rows, names of folds; by regime `chosen`, `mixture`,
         and by variant `validation` and `results` (means over seeds).
     """
+    if ground.task.task_type == "recommendation":
+        return _unavailable(ground, draft)
     return _Bench(ground, features_folder, draft, log).run()
+
+
+def _unavailable(ground: Ground, draft: Draft) -> dict[str, Any]:
+    reason = f"{NAME} does not answer recommendation yet"
+    pl.DataFrame([(NAME, regime, reason) for regime in ground.settings.regimes],
+                 schema={"variant": pl.String, "regime": pl.String, "reason": pl.String},
+                 orient="row").write_parquet(draft.path("unavailable.parquet"))
+    return {"unavailable": reason}
 
 
 class _Bench:
@@ -72,6 +82,7 @@ class _Bench:
         self.exams = Exams.of(self.task, self.settings, self.settings.fit_rows,
                               self.settings.choice_rows)
         self.own = OwnLabels(self.task)
+        self.kind = OWN_PAST  # of the encoder that trees and fine-tuning stand on
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.steps = 0
 
@@ -103,11 +114,14 @@ class _Bench:
 
     def parts(self) -> list[Part]:
         """Every part that is asked for and can be had, tried on folds."""
-        wanted = [name for name in self.settings.parts
-                  if not (name in ("own_past", "finetuned") and self.ground.own_past is None)
-                  and not (name == "history" and self.task.autocomplete)]
         vectors = self.ground.vectors()
-        return [getattr(self, f"_{name}")(vectors) for name in wanted]
+        exams = (*self.exams.folds, self.exams.test)
+        if not vectors.own_past.serves(exam.cut for exam in exams):
+            self.kind = UNTRAINED  # nothing of this database's past could be asked
+        gone = {"history"} if self.task.autocomplete else set()
+        gone |= {"own_past"} if self.kind == UNTRAINED else set()
+        return [getattr(self, f"_{name}")(vectors) for name in self.settings.parts
+                if name not in gone]
 
     def _untrained(self, vectors: RowVectors) -> Part:
         return self._linear("untrained", UNTRAINED, self.settings.untrained, vectors)
@@ -132,8 +146,7 @@ class _Bench:
         return self.done(Part("windows", trials, False))
 
     def _trees(self, vectors: RowVectors) -> Part:
-        kind = UNTRAINED if self.ground.own_past is None else OWN_PAST
-        sheets = WideSheets(self.task, WindowFeatures.open(self.features), vectors, kind)
+        sheets = WideSheets(self.task, WindowFeatures.open(self.features), vectors, self.kind)
         model = TreesOnWindows(self.task, Picks(self.task, sheets), self.settings.trees,
                                self.settings.bags, "trees")
         trials = self.trials(model)
@@ -144,7 +157,7 @@ class _Bench:
         return self.done(Part("trees", trials, True))
 
     def _finetuned(self, vectors: RowVectors) -> Part:
-        model = FineTuned(self.ground, self.exams, self.draft.state, OWN_PAST)
+        model = FineTuned(self.ground, self.exams, self.draft.state, self.kind)
         trials, last = self.trials(model), model.steps[-1]
         candidates = [c for aged in self.ages() for c in model.candidates(aged)]
         model.prepare((c, exam, trials.seed, last) for c in candidates

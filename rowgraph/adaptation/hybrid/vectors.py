@@ -14,7 +14,6 @@ from rowgraph.forecasting.answers import with_answers
 from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.own_past import OwnPast
 from rowgraph.forecasting.reader import Batch, Reader
-from rowgraph.forecasting.settings import ForecastSettings
 from rowgraph.forecasting.training import Weights
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.tasks.label_tables import Task
@@ -29,15 +28,14 @@ class RowVectors:
     Args:
         task: of a held-out database; known answers become a table beside it.
         graph, cells: of the database as the task sees it.
-        own_past: of the database; None without.
-        settings: of untrained encoders, where there is no own past to take the shape of.
+        own_past: of the database; untrained encoders have the shape of its weights.
         device: as torch names it.
     """
 
-    def __init__(self, task: Task, graph: EntityGraph, cells: Cells, own_past: OwnPast | None,
-                 settings: ForecastSettings, device: str | torch.device):
+    def __init__(self, task: Task, graph: EntityGraph, cells: Cells, own_past: OwnPast,
+                 device: str | torch.device):
         self.task, self.own_past = task, own_past
-        self.settings = own_past.settings if own_past else settings
+        self.settings = own_past.settings
         self.device = torch.device(device)
         graph, cells = with_answers(graph.without(task.database.hidden), cells, task)
         self.reader = Reader(graph, cells, task.database.val_timestamp, self.settings.fan_out)
@@ -46,20 +44,8 @@ class RowVectors:
         self._made: dict[tuple[str, str, int, str], np.ndarray] = {}
 
     def end(self, kind: str, exam: Exam) -> str:
-        """Until when the encoders of a kind were trained that an exam may use.
-
-        Raises:
-            ValueError: none had ended by the exam's cut.
-        """
-        if kind == UNTRAINED:
-            return ""
-        end = self.own_past.end_for(exam.cut)
-        if end is None:
-            day = np.datetime64(exam.cut, "us").astype("datetime64[D]")
-            raise ValueError(f"{self.task.database.name}/{self.task.name}: fold {exam.name} is cut "
-                             f"at {day}, before any weights of own_past_weights end; make "
-                             "own_past_weights again with this task and these folds")
-        return end
+        """Until when the encoders of a kind were trained that an exam may use."""
+        return "" if kind == UNTRAINED else self.own_past.end_for(exam.cut)
 
     def weights(self, kind: str, exam: Exam, number: int) -> Weights:
         """An encoder for an exam."""

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rowgraph.adaptation.workers import processes_of
 from rowgraph.baselines.peers.answers import Answers, load_arrays, save_arrays
 from rowgraph.baselines.peers.rdl_frames import RowFrames, RowReader
 from rowgraph.baselines.peers.rdl_model import RDLInputs, RDLModel
@@ -28,6 +27,7 @@ from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.randomness import generator, stable_seed
+from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.choosing import Score, choose
 from rowgraph.tasks.folds import Fold, View, folds_of
 from rowgraph.tasks.label_tables import LabelTable, Task

@@ -1,0 +1,43 @@
+"""`own_past_weights/<db>`: the row-and-graph encoder, trained on a database's own past."""
+
+import dagster as dg
+
+from assets.building import GPU_POOL, build, spec
+from assets.catalog import AssetNode
+from rowgraph.artifacts import Artifact
+
+
+def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The weights of one database's own past."""
+
+    @dg.asset(**spec(node, code_version, "The row-and-graph encoder, trained on forecast questions "
+                     "about a held-out database's own past, without labels: several seeds, each "
+                     "until the cuts at which something is chosen or finally fitted."),
+              kinds={"pytorch"}, pool=GPU_POOL,
+              required_resource_keys={"compute", "store", "tracking", "progress"})
+    def _own_past_weights(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.databases.database import Database
+            from rowgraph.figures import own_past_chart
+            from rowgraph.forecasting.own_past import ends_of, train_on_own_past
+            from rowgraph.tasks.loading import load_task
+
+            database = Database.open(inputs["source"].folder)
+            ends = ends_of(database, [load_task(database, t) for t in settings.tasks],
+                           settings.folds)
+            with context.resources.compute.session() as device:
+                summary = train_on_own_past(reading(inputs), ends, settings, draft, device=device,
+                                            log=log)
+            own_past_chart(draft.folder, node.name, draft.notes / "curves.png")
+            return summary
+
+        return build(context, node, inputs, make)
+
+    return _own_past_weights
+
+
+def reading(inputs: dict[str, Artifact]):
+    """Where the database lies among the inputs."""
+    from rowgraph.forecasting.own_past import Reading
+
+    return Reading(*(inputs[stage].folder for stage in ("source", "entity_graph", "cell_store")))

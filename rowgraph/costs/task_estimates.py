@@ -1,0 +1,169 @@
+"""The costs of the stages of a task and of what is shown of them: disk, memory and work.
+
+Each formula follows what the stage's code writes and holds, and its docstring says so
+(`rowgraph.costs.estimates`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rowgraph.costs.rates import Work
+from rowgraph.costs.sizes import COMPRESSED, Figure, nodes_a_seed
+from rowgraph.costs.world import HEAVY, LIGHT, NOTHING, Estimate, World
+
+HELD_BYTES = 2 << 30  # `adaptation.vectors.HELD_BYTES`
+
+
+def downstream_metrics(world: World) -> Estimate:
+    """Choices on folds and final fits of every variant, seed and language model
+    (`adaptation.choosing`).
+
+    Disk: predictions, some 12 bytes a scored row, variant, regime and seed. Meanwhile raw answers
+    of every epoch to validation rows, 4 bytes each, and for processes the vectors in fp32.
+
+    Memory: in every process the vectors, held in fp32 up to `HELD_BYTES`, once BART's and once
+    random; a batch of disjoint trees (nothing is shared between seeds).
+
+    Work: label rows trained on and scored by variants with a GNN; a head alone is quick. The
+    reference tries every candidate on every fold, the others those that were chosen, at most one
+    a regime; every seed is trained on the newest fold and on all that is known. On folds the rows
+    are scored every epoch, test rows once.
+    """
+    s = world.profile.of_task("downstream_metrics", world.name or "", world.task or "")
+    facts, D = world.database, world.shape.d_model
+    labels = facts.label_rows(world.task or "")
+    most = s.train_rows or float("inf")
+    train = labels["train"].at_most(most)
+    fitted = train if s.final_fit == "train" else (labels["train"] + labels["val"]).at_most(most)
+    regimes, barts = len(s.regimes), len(world.profile.bart_checkpoint.all_seeds)
+    chosen = min(max(1, len(s.candidates)), regimes)
+    gnns = [v for v in s.variants if "gnn" in v]
+    models = sum(1 if v.startswith("random") else barts for v in gnns)
+    on_folds = s.folds * (max(1, len(s.candidates)) + max(0, len(gnns) - 1) * chosen)
+    further = max(0, models * len(s.seeds) - len(gnns)) * chosen
+    finals = models * len(s.seeds) * chosen
+    work = ((train + labels["val"] * (regimes / chosen)) * (s.epochs * (on_folds + further))
+            + (fitted * s.epochs + labels["test"] * (regimes / chosen)) * finals)
+    scored = (labels["val"] + labels["test"]) * (regimes * len(s.seeds) * len(s.variants) * barts)
+    raw = labels["val"] * (4 * s.epochs * regimes * (on_folds + further))
+    held = facts.rows * (4 * D)
+    held = held if held.value <= HELD_BYTES else held * 0
+    processes = 1 if world.on_gpu else s.workers or world.cores
+    nodes = Figure(s.batch * nodes_a_seed(facts.edges_a_row, s.fan_out, entity=True), "assumed")
+    batch = nodes * (4 * (D + 6 * world.profile.sage_weights.hidden))
+    return Estimate(
+        disk=scored * Figure(12, "assumed"),
+        meanwhile=scored * Figure(12, "assumed") + raw + held * (barts if processes > 1 else 0),
+        host=(HEAVY + 2 * held) * (processes if processes == 1 else processes + 1),
+        device=batch * processes, work=Work(work, "adapted_labels"))
+
+
+def transfer_metrics(world: World) -> Estimate:
+    """As `downstream_metrics` in one process, for each pre-training, variant and share, and once
+    without any; nothing is chosen, and nothing but a table of scores stays."""
+    profile = world.profile
+    s = profile.of_task("transfer_metrics", world.name or "", world.task or "")
+    facts = world.database
+    labels = facts.label_rows(world.task or "")
+    train = labels["train"].at_most(s.train_rows or labels["train"].value)
+    one = downstream_metrics(replace(world, cores=1))
+    trainings = len(s.shares) * len(s.seeds) * (1 + len(s.variants) * (1 + len(profile.sage_sweep)))
+    work = (train * s.epochs + (labels["val"] + labels["test"]) * len(s.regimes)) * trainings
+    return Estimate(disk=Figure(0.1e6, "assumed"), meanwhile=Figure(200 * trainings, "assumed"),
+                    host=one.host, device=one.device, work=Work(work, "adapted_labels"))
+
+
+def baseline_metrics(world: World) -> Estimate:
+    """Baselines: predictions on disk; in memory the database's rows as a table and features."""
+    facts, s = world.database, world.profile.baseline_metrics
+    labels = facts.label_rows(world.task or "")
+    scored = (labels["val"] + labels["test"]) * (len(s.regimes) * len(s.seeds))
+    return Estimate(scored * Figure(12, "assumed"), LIGHT + 2 * world.sample(facts.largest))
+
+
+def window_features(world: World) -> Estimate:
+    """Every view of the label rows, float32, compressed; in memory the largest table's events and
+    a view. Known rows are written twice, fresh and aged, the others once a regime."""
+    s = world.profile.of_task("window_features", world.name or "", world.task or "")
+    labels = world.database.label_rows(world.task or "")
+    cells = sum(labels.values(), NOTHING) * (2 * Figure(s.max_features, "assumed"))
+    return Estimate(4 * COMPRESSED * cells, LIGHT + 4 * cells
+                    + 2 * world.sample(world.database.largest))
+
+
+def peer_metrics(world: World) -> Estimate:
+    """Predictions; in memory the database's columns as tensors. Not measured: no rate."""
+    return Estimate(Figure(1e6, "assumed"), HEAVY + 2 * world.sample(world.database.largest))
+
+
+def evaluation(world: World) -> Estimate:
+    """Predictions of the test rows and figures; in memory the resamples of the test rows."""
+    test = world.database.label_rows(world.task or "")["test"]
+    s = world.profile.of_task("evaluation", world.name or "", world.task or "")
+    return Estimate(test * Figure(300, "assumed"), LIGHT + test * Figure(
+        16 * min(s.bootstrap, 1000), "assumed").at_most(1e5))
+
+
+def row_map(world: World) -> Estimate:
+    """Two maps of some rows, and their pairwise similarities in memory."""
+    rows = world.profile.row_map.rows
+    return Estimate(Figure(50 * rows, "assumed"), HEAVY + Figure(8 * rows * rows, "assumed"))
+
+
+def imputation_metrics(world: World) -> Estimate:
+    """Cells of every column, answered by three methods at some 100 bytes each. In memory the rows
+    of a table that baselines are fitted on; on the device the weights.
+
+    Work: a cell's row is encoded, and a generated token counted like two encoded ones, for a
+    decoder layer attends twice. Generation fills a device less than encoding, so it takes longer.
+    """
+    s, shape = world.profile.imputation_metrics, world.shape
+    cells = world.database.columns * s.rows_per_column
+    tokens = world.facts.tokens_a_row.at_most(shape.positions) + 2 * s.max_new_tokens
+    return Estimate(
+        disk=cells * Figure(300, "assumed"),
+        host=HEAVY + 3 * world.sample(world.database.largest),
+        device=Figure(4 * shape.parameters, "assumed"),
+        work=Work(cells * tokens * Figure(1, "assumed"), "encoded_tokens"))
+
+
+def report(world: World) -> Estimate:
+    """A page with its figures."""
+    return Estimate(Figure(0.5e6, "assumed"), Figure(HEAVY))
+
+
+def cell_store(world: World) -> Estimate:
+    """Two bytes a number or code, eight a time. In memory one column and a piece."""
+    facts = world.database
+    a_row = max(1.0, facts.columns.value / max(facts.tables.value, 1))
+    cells = facts.rows * Figure(4 * a_row, "assumed")
+    return Estimate(cells, LIGHT + facts.largest * Figure(40, "assumed"))
+
+
+def own_past_weights(world: World) -> Estimate:
+    """Some half a million parameters for each seed and end; in every process graph, cells and the
+    running totals of the children's columns, some 12 bytes a cell."""
+    s, facts = world.profile.own_past_weights, world.database
+    parameters = 10_000 * s.width + 300 * s.output
+    held = facts.edges * Figure(12 * 6 + 24, "assumed")
+    processes = 1 if world.on_gpu else world.cores
+    nodes = Figure(s.batch * nodes_a_seed(facts.edges_a_row, s.fan_out), "assumed")
+    return Estimate(
+        disk=Figure(4 * parameters * 3 * len(s.seeds), "assumed"),
+        meanwhile=Figure(16 * parameters, "assumed"),
+        host=(HEAVY + held) * (processes + 1 if processes > 1 else 1),
+        device=nodes * (4 * 12 * s.width) * processes)
+
+
+def rowgraph_metrics(world: World) -> Estimate:
+    """Predictions; in memory every label row's vector by every encoder and view, window features,
+    and in every process what `own_past_weights` holds."""
+    profile = world.profile
+    s = profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
+    labels = sum(world.database.label_rows(world.task or "").values(), NOTHING)
+    encoders = s.untrained + len(profile.own_past_weights.seeds)
+    vectors = labels * (4 * 4 * encoders * profile.own_past_weights.output)
+    past = own_past_weights(world)
+    return Estimate(labels * Figure(60 * len(s.seeds), "assumed"),
+                    past.host + vectors + 2 * window_features(world).host, device=past.device)
