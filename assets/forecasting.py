@@ -37,7 +37,9 @@ def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
 
 
 def reading(inputs: dict[str, Artifact]):
-    """Where the database lies among the inputs."""
+    """The database among the inputs, with its graph and cells."""
+    from rowgraph.databases.database import Database
     from rowgraph.forecasting.own_past import Reading
 
-    return Reading(*(inputs[stage].folder for stage in ("source", "entity_graph", "cell_store")))
+    return Reading(Database.open(inputs["source"].folder), inputs["entity_graph"].folder,
+                   inputs["cell_store"].folder)

@@ -26,16 +26,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rowgraph.adaptation.exams import Rows
+from rowgraph.adaptation.hybrid.finetuning import Ground
+from rowgraph.adaptation.hybrid.running import run_rowgraph
+from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.running import run_task
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.running import run_baselines
 from rowgraph.baselines.settings import BaselineMetricsSettings
+from rowgraph.cells.settings import CellStoreSettings
+from rowgraph.cells.store import write_cell_store
 from rowgraph.databases.database import Database
 from rowgraph.evaluation.nonsense import nonsense_labels, write_nonsense
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures, write_window_features
+from rowgraph.forecasting.own_past import Reading, ends_of, train_on_own_past
+from rowgraph.forecasting.settings import OwnPastWeightsSettings
 from rowgraph.graph.entity_graph import EntityGraph, build_entity_graph
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.imputation.cells import is_there, split_table, values_of
@@ -44,6 +52,7 @@ from rowgraph.randomness import torch_generator
 from rowgraph.rows.linearization import linearize_frame
 from rowgraph.sage.model import HeteroGraphSAGE
 from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.predictions import read_predictions
@@ -56,6 +65,10 @@ SAGE = SageWeightsSettings(hidden=8, fan_out=FAN_OUT)
 MODELS = DownstreamMetricsSettings(
     variants=("bart_gnn_finetuned", "bart_head"), seeds=(0,), epochs=2, batch=128, head_hidden=8,
     fan_out=FAN_OUT, folds=1, train_rows=FITTED, workers=1)
+OWN_PAST = OwnPastWeightsSettings(seeds=(0,), steps=12, width=8, output=8, batch=32, questions=6,
+                                  fan_out=FAN_OUT, folds=1, workers=1)
+ROWGRAPH = RowgraphMetricsSettings(seeds=(0,), untrained=1, trees=20, bags=1, linear_features=20,
+                                   steps=8, batch=32, fit_rows=FITTED, folds=1, workers=1)
 BASELINES = BaselineMetricsSettings(seeds=(0,), trees=20, folds=1)
 FEATURES = WindowFeaturesSettings(folds=1)
 
@@ -223,9 +236,31 @@ def _answers(task: Task, regime: Regime, folder: Path) -> Answers:
     run_task(task, graph, {0: BartVectors(vectors, _shared(vectors.dim), SAGE)}, MODELS, models,
              device="cpu", log=_silent)
     found |= _predicted(task, models, regime, "model")
+    if task.task_type != "recommendation":
+        found |= _rowgraph(task, graph, regime, features.folder, folder)
     if regime == "frozen_db":
         found |= _filled_cells(task)
     return found
+
+
+def _rowgraph(task: Task, graph: EntityGraph, regime: Regime, features: Path,
+              folder: Path) -> Answers:
+    """What the row-and-graph encoder is given, and what every part of RowGraph's model says."""
+    cells, past, models = (_draft(folder / name) for name in ("cells", "own past", "rowgraph"))
+    graph.save(folder / "graph")
+    whole = dataclasses.replace(task.database, hidden=frozenset())
+    write_cell_store(whole, CellStoreSettings(), cells)
+    reading = Reading(whole, folder / "graph", cells.folder)
+    train_on_own_past(reading, ends_of(task.database, [task], OWN_PAST.folds), OWN_PAST, past,
+                      device="cpu", log=_silent)
+    ground = Ground(reading, task, past.folder, ROWGRAPH, "cpu")
+    before = seen_before(task.test.times, regime, task.database.test_timestamp)
+    batch = ground.vectors().batch(Rows(View("asked", task.test, before),
+                                        np.arange(len(task.test))))
+    read = [batch.means, *(x for t in batch.tables for x in (t.static, t.own, t.windows))]
+    run_rowgraph(ground, features, models, log=_silent)
+    return {"cells, windows and known answers": np.concatenate([x.numpy().ravel() for x in read]),
+            **_predicted(task, models, regime, "model")}
 
 
 def _neighbours(task: Task, graph: EntityGraph, regime: Regime) -> Answers:

@@ -39,9 +39,13 @@ EXAMINED = {"end": pl.String, "seed": pl.Int64, "score": pl.String, "value": pl.
 
 @dataclass(frozen=True)
 class Reading:
-    """Where a database lies, in a form that any process can open."""
+    """A database and where its graph and cells lie, in a form that any process can open.
 
-    source: Path
+    Args:
+        database: whole: nothing is hidden from what is not about a task.
+    """
+
+    database: Database
     graph: Path
     cells: Path
 
@@ -50,10 +54,9 @@ class Reading:
         return (EntityGraph.load(self.graph).without(database.hidden),
                 Cells.open(self.cells, database))
 
-    def open(self, fan_out: tuple[int, int]) -> tuple[Database, Reader]:
-        """The whole database and its reader."""
-        database = Database.open(self.source)
-        return database, Reader(*self.of(database), database.val_timestamp, fan_out)
+    def reader(self, fan_out: tuple[int, int]) -> Reader:
+        """Of the whole database."""
+        return Reader(*self.of(self.database), self.database.val_timestamp, fan_out)
 
 
 def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, int]:
@@ -88,7 +91,7 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         The summary: ends, seeds, and the mean of each score over seeds at the last end that is
         followed by another.
     """
-    reader = reading.open(settings.fan_out)[1]
+    reader = reading.reader(settings.fan_out)
     keys = {kind: list(found) for kind, found in Names.of(reader).keys.items()}
     ends = {end: moment for end, moment in ends.items() if Questions(reader, moment)}
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
@@ -129,7 +132,7 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
     if device == "cpu":
         torch.set_num_threads(1)
     where = torch.device(device)
-    database, reader = reading.open(settings.fan_out)
+    database, reader = reading.database, reading.reader(settings.fan_out)
     names = Names.of(reader).to(where)
     past = Past(database.name, reader, names,
                 Questions(reader, ends[end], stale=settings.stale))

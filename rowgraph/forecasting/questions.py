@@ -93,7 +93,7 @@ class Questions:
 
     Args:
         reader: of the database.
-        until: microseconds; no question's span ends later.
+        until: microseconds; every question's span ends before.
         since: microseconds; every question is asked at or after it.
         horizons: how many different ones a relation is asked with.
         stale: share of seeds that see the database as it was some time before.
@@ -150,7 +150,7 @@ class Questions:
             anchor = one.anchors[random.integers(len(one.anchors), size=4 * count)]
             span = one.horizons[random.integers(len(one.horizons), size=4 * count)]
             after = times[anchor] + 1 + (random.random(4 * count) * 1.5 * span).astype(np.int64)
-            fits = after + span <= self.until
+            fits = after + span < self.until
             rows.append(one.owner[anchor][fits])
             at.append(after[fits])
             horizon.append(span[fits])

@@ -100,7 +100,7 @@ def relations_of(graph: EntityGraph, cells: Cells, past: int) -> dict[str, list[
 
 def edge_vector(graph: EntityGraph, edge: EdgeType, past: int) -> np.ndarray:
     """float32 [NAME_DIM + EDGE_STATISTICS]: names of both tables and of the key; whether it leads
-    up, and how many neighbours there were in the past."""
+    up, and how many neighbours the rows of the past had in the past."""
     source, relation, destination = edge
     up = relation.startswith(OWN_KEY)
     key = relation.removeprefix(OWN_KEY if up else CHILD_KEY)
@@ -108,8 +108,9 @@ def edge_vector(graph: EntityGraph, edge: EdgeType, past: int) -> np.ndarray:
     times = adjacency.times
     if times is None:
         times = graph.times[source][np.asarray(adjacency.indices)]
-    looks = look_back(np.asarray(adjacency.indptr), np.asarray(times),
-                      np.arange(adjacency.num_dst), np.full(adjacency.num_dst, past), (), ())
+    there = np.flatnonzero(np.asarray(graph.times[destination]) < past)
+    looks = look_back(np.asarray(adjacency.indptr), np.asarray(times), there,
+                      np.full(len(there), past), (), ())
     degree = looks.end - looks.begin
     some = degree[degree > 0]
     return np.concatenate([name_vector(source, key, destination), np.array([

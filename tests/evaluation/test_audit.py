@@ -34,7 +34,10 @@ def test_nothing_leaks_along_any_path_and_a_control_moves_each(findings):
     paths = {f.path for f in findings}
     assert {"sampler, latest", "sampler, uniform", "window features", "label history",
             "baseline, data_scientist", "baseline, lightgbm_entity", "baseline, entity_mean",
-            "model, bart_gnn_finetuned", "model, bart_head", "filled cells"} <= paths
+            "model, bart_gnn_finetuned", "model, bart_head", "filled cells",
+            "cells, windows and known answers", "model, rowgraph", "model, rowgraph_untrained",
+            "model, rowgraph_own_past", "model, rowgraph_trees", "model, rowgraph_finetuned",
+            } <= paths
     assert {f.regime for f in findings} == {"frozen_db", "rolling"}
     assert verdict(findings).startswith("audit: 0 differences in ")
 
@@ -50,7 +53,8 @@ def test_cells_written_after_their_row_move_nothing_before_and_something_after(d
     found = list(audit_task(desk, "ticket-ends", tmp_path / "a"))
     assert [f for f in found if f.differences] == []
     moved = {f.path for f in found if f.by_late}
-    assert {"window features", "baseline, data_scientist", "sampler, latest"} <= moved
+    assert {"window features", "baseline, data_scientist", "sampler, latest",
+            "cells, windows and known answers", "model, rowgraph"} <= moved
     assert "model, bart_head" not in moved  # a text vector holds none of them
     assert "cells written after their row but known by then" in verdict(found)
 

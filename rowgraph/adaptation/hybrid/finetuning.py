@@ -11,9 +11,9 @@ Shapes: n label rows, K numbers beside the vector, W width of the head.
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import joblib
@@ -64,6 +64,7 @@ class Ground:
     own_past: Path
     settings: RowgraphMetricsSettings
     device: str
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
 
     def vectors(self) -> RowVectors:
         """The task's rows as encoders read them."""
@@ -160,25 +161,17 @@ def _one(ground: Ground, job: Job, state: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-@lru_cache(1)
-def _opened(key: str, holder: _Held) -> tuple[RowVectors, Exams, OwnLabels]:
-    ground = holder.ground
-    exams = Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
-                     ground.settings.choice_rows)
-    return ground.vectors(), exams, OwnLabels(ground.task)
+_OPENED: dict[str, tuple[RowVectors, Exams, OwnLabels]] = {}  # of one ground, by its token
 
 
-class _Held:
-    """A ground that does not decide whether something is in a cache."""
-
-    def __init__(self, ground: Ground):
-        self.ground = ground
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
+def _opened(ground: Ground) -> tuple[RowVectors, Exams, OwnLabels]:
+    """What a process keeps from one training of a ground to the next."""
+    if ground.token not in _OPENED:
+        _OPENED.clear()
+        exams = Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
+                         ground.settings.choice_rows)
+        _OPENED[ground.token] = ground.vectors(), exams, OwnLabels(ground.task)
+    return _OPENED[ground.token]
 
 
 class _Training:
@@ -186,8 +179,7 @@ class _Training:
 
     def __init__(self, ground: Ground, job: Job):
         task, self.settings, self.job = ground.task, ground.settings, job
-        key = f"{ground.reading}{task.database.name}/{task.name}{ground.settings}"
-        self.vectors, self.exams, self.own = _opened(key, _Held(ground))
+        self.vectors, self.exams, self.own = _opened(ground)
         self.task, self.device = task, torch.device(ground.device)
         self.exam = next(e for e in (*self.exams.folds, self.exams.validation, self.exams.test)
                          if e.name == job.exam)
