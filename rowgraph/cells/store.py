@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,12 +156,15 @@ def write_cell_store(database: Database, settings: CellStoreSettings, draft: Dra
         maps = {name: np.lib.format.open_memmap(
             draft.path(f"{i:03d}_{name}.npy"), "w+", SHEETS[name], (rows, len(found)))
             for name, found in sheets.items()}
+        names = _names(columns)
         for first, frame in _pieces(database, table, columns):
+            # By position: some names, such as "" and `^a.*$`, are none to polars.
+            read = dict(zip(names, frame.get_columns(), strict=True))
             times = tables.times(table)[first:first + len(frame)]
             for name, found in sheets.items():
                 for k, column in enumerate(found):
                     maps[name][first:first + len(frame), k] = _stored(
-                        column, fitted[column].scale, frame, times)
+                        column, fitted[column].scale, read[column.name], times)
         for values in maps.values():
             values.flush()
         described[table] = {name: [fitted[c].described(c) for c in found]
@@ -207,18 +210,23 @@ def _fit(tables: Tables, table: str, columns: tuple[Column, ...],
     return found
 
 
+def _names(columns: Sequence[Column]) -> list[str]:
+    """The columns that are read, each once."""
+    return list(dict.fromkeys(c.name for c in columns))
+
+
 def _pieces(database: Database, table: str,
             columns: tuple[Column, ...]) -> Iterator[tuple[int, pl.DataFrame]]:
-    names = list(dict.fromkeys(c.name for c in columns))
+    names = _names(columns)
     if not names:
         return iter(())
     rows = max(AT_ONCE // len(names), 1024)
     return database.read_chunks(table, names, rows, late=True)
 
 
-def _stored(column: Column, scale: Scale | None, frame: pl.DataFrame,
+def _stored(column: Column, scale: Scale | None, series: pl.Series,
             times: np.ndarray) -> np.ndarray:
-    series = frame.get_column(column.name).alias("column")
+    series = series.alias("column")
     if column.kind == "date":
         return moments(series, NEVER)
     numbers = numbers_in(column, series, times)
