@@ -12,6 +12,7 @@ from numba import njit, types
 from torch import Tensor
 
 PARTS = 4
+COMPILED = "cpu"  # the device that has the compiled pass
 _vectors = types.float32[:, ::1]
 _read = types.Array(types.float32, 2, "C", readonly=True)
 _ints = types.Array(types.int64, 1, "C", readonly=True)
@@ -26,7 +27,7 @@ def aggregate(vectors: Tensor, sources: Tensor, starts: Tensor) -> Tensor:
         sources: int64 [E], the newest of a segment first.
         starts: int64 [S + 1]; no segment is empty.
     """
-    if vectors.device.type == "cpu":
+    if vectors.device.type == COMPILED:
         return _Aggregate.apply(vectors, sources, starts)
     sizes = starts[1:] - starts[:-1]
     segment = torch.repeat_interleave(torch.arange(len(sizes), device=vectors.device), sizes)

@@ -1,0 +1,72 @@
+"""The blend: equal unless the dates agree that it should not be."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rowgraph.adaptation.hybrid.blending import mix
+
+
+def folds(task, rows=400, dates=12, seed=0):
+    random = np.random.default_rng(seed)
+    target = random.integers(0, 2, rows).astype(float)
+    if task.task_type == "regression":
+        target = random.normal(size=rows)
+    return target, np.repeat(np.arange(dates), -(-rows // dates))[:rows], random
+
+
+def test_equal_parts_stay_equal(world):
+    target, times, random = folds(world.task)
+    answers = {f"part {k}": [np.clip(0.5 + 0.2 * (target - 0.5) + random.normal(0, 0.2, 400), 0.01,
+                                     0.99)] for k in range(4)}
+    found = mix(world.task, answers, [target], [times])
+    assert found.move <= 0.25
+    np.testing.assert_allclose(list(found.weights.values()), 0.25, atol=0.1)
+
+
+def test_a_bad_part_loses_its_weight_where_every_date_says_so(world):
+    target, times, random = folds(world.task)
+    good = np.clip(0.5 + 0.3 * (target - 0.5) + random.normal(0, 0.1, 400), 0.01, 0.99)
+    answers = {"good": [good], "upside down": [1 - good], "noise": [random.uniform(0.01, 0.99,
+                                                                                 400)]}
+    found = mix(world.task, answers, [target], [times])
+    assert found.move > 0
+    assert found.weights["good"] > 0.5
+    assert found.weights["upside down"] < 0.25
+
+
+def test_one_date_chooses_nothing(world):
+    target, _, random = folds(world.task)
+    answers = {"one": [np.clip(target, 0.01, 0.99)], "two": [random.uniform(0.01, 0.99, 400)]}
+    found = mix(world.task, answers, [target], [np.zeros(400)])
+    assert found.move == 0
+    assert list(found.weights.values()) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
+def test_every_kind_moves_towards_what_is_right(kind, regression_world, multiclass):
+    task = regression_world.task if kind == "regression" else multiclass
+    random = np.random.default_rng(1)
+    times = np.repeat(np.arange(10), 30)
+    if kind == "regression":
+        target = random.normal(size=300)
+        right, wrong = target + random.normal(0, 0.1, 300), random.normal(0, 3, 300)
+    else:
+        target = random.integers(0, 3, 300).astype(float)
+        right = np.full((300, 3), 0.1)
+        right[np.arange(300), target.astype(int)] = 0.8
+        wrong = np.roll(right, 1, axis=1)
+    found = mix(task, {"right": [right], "wrong": [wrong]}, [target], [times])
+    assert found.weights["right"] > 0.6
+
+
+def test_weights_are_never_negative_and_sum_to_one(world):
+    random = np.random.default_rng(3)
+    for seed in range(5):
+        target, times, _ = folds(world.task, seed=seed)
+        answers = {str(k): [random.uniform(0, 1, 400)] for k in range(5)}
+        weights = np.array(list(mix(world.task, answers, [target], [times]).weights.values()))
+        assert (weights >= 0).all()
+        np.testing.assert_allclose(weights.sum(), 1)
+    assert dataclasses.is_dataclass(world.task)

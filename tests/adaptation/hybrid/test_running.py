@@ -1,0 +1,91 @@
+"""RowGraph's own model: every kind of task, every part, choices without test labels."""
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+
+from rowgraph.adaptation.hybrid.running import NAME, VARIANTS, run_rowgraph
+from rowgraph.artifacts import Draft
+from rowgraph.tasks.label_tables import LabelTable
+
+KINDS = ["world", "regression_world", "multiclass", "autocomplete"]
+
+
+def task_of(request, name):
+    found = request.getfixturevalue(name)
+    return getattr(found, "task", found)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_task_is_answered_by_every_part_and_the_blend(name, request, hybrid_ran):
+    task = task_of(request, name)
+    folder, predictions, summary = hybrid_ran(task)
+    variants = {run.variant for run in predictions}
+    assert variants == {NAME, *VARIANTS.values()}
+    assert {run.regime for run in predictions} == {"frozen_db", "rolling"}
+    assert all(np.isfinite(splits[s]).all() for splits in predictions.values()
+               for s in ("val", "test"))
+    mixtures = pl.read_parquet(folder / "mixtures.parquet")
+    for _, part in mixtures.group_by("regime"):
+        np.testing.assert_allclose(part["weight"].sum(), 1)
+        assert ("history" in part["part"].to_list()) == (not task.autocomplete)
+    assert set(summary["mixture"]) == {"frozen_db", "rolling"}
+
+
+def test_the_blend_is_the_weighted_mean_of_its_parts(world, hybrid_ran):
+    folder, predictions, _ = hybrid_ran(world.task, parts=("untrained", "own_past"))
+    weights = {(m["regime"], m["part"]): m["weight"]
+               for m in pl.read_parquet(folder / "mixtures.parquet").iter_rows(named=True)}
+    for regime in ("frozen_db", "rolling"):
+        by_name = {run.variant: splits["test"] for run, splits in predictions.items()
+                   if run.regime == regime and run.seed == 0}
+        expected = sum(weights[regime, part] * by_name[VARIANTS[part]]
+                       for part in ("untrained", "own_past"))
+        np.testing.assert_allclose(by_name[NAME], expected)
+
+
+def test_test_labels_choose_nothing_and_equal_settings_give_equal_bytes(world, hybrid_ground,
+                                                                        hybrid_ran):
+    task = world.task
+    ground = hybrid_ground(task)
+    folder, _, _ = hybrid_ran(task, ground)
+    other = dataclasses.replace(task, test=LabelTable(task.test.rows, task.test.times,
+                                                      1 - task.test.target))
+    again, _, _ = hybrid_ran(other, dataclasses.replace(ground, task=other, token="other"))
+    same, _, _ = hybrid_ran(task, dataclasses.replace(ground, token="same"))
+    assert (folder / "choices.parquet").read_bytes() == (again / "choices.parquet").read_bytes()
+    assert (folder / "mixtures.parquet").read_bytes() == (again / "mixtures.parquet").read_bytes()
+    assert (folder / "predictions.parquet").read_bytes() == (
+        same / "predictions.parquet").read_bytes()
+
+
+def test_an_interrupted_stage_does_no_finished_training_again(world, hybrid_ground, features_of,
+                                                              tmp_path, monkeypatch):
+    from rowgraph.adaptation.hybrid import finetuning
+
+    ground = hybrid_ground(world.task, parts=("finetuned",))
+    done = []
+    run = finetuning._Training.run
+
+    def counted(self):
+        done.append(self.job)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return run(self)
+
+    monkeypatch.setattr(finetuning._Training, "run", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
+    run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
+    assert len(set(done)) == len(done) - 1  # the interrupted one alone
+
+
+def test_a_recommendation_is_said_to_be_unavailable(world, hybrid_ground, tmp_path):
+    ground = hybrid_ground(world.task)
+    task = dataclasses.replace(world.task, task_type="recommendation")
+    summary = run_rowgraph(dataclasses.replace(ground, task=task), tmp_path, Draft(tmp_path),
+                           log=lambda *_: None)
+    assert "recommendation" in summary["unavailable"]
+    assert len(pl.read_parquet(tmp_path / "unavailable.parquet")) == 2
