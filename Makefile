@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo test lint ui f1 transfer paper bench-encode bench-graph bench-sampler bench-scale \
+.PHONY: demo test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
 	bench-health clean help
 
 help:  ## What there is
@@ -35,6 +35,10 @@ f1: $(VENV)/.ready  ## Four embedded databases pre-train, rel-f1 is held out
 
 transfer: $(VENV)/.ready  ## What pre-training is worth, on rel-f1 and rel-stack-small: two hours
 	$(BIN)/rowgraph run --profile transfer
+
+suite: $(VENV)/.ready  ## RowGraph's own model on seven databases of ROWGRAPH_DATABASES: hours
+	$(BIN)/rowgraph run --profile suite
+	$(BIN)/rowgraph run --profile suite_second
 
 paper: $(VENV)/.ready  ## The paper's experiment: one large GPU, about a day
 	$(BIN)/rowgraph run --profile paper

@@ -74,43 +74,23 @@ def part(name: str) -> str:
 def catalog(profile: Profile) -> dict[Key, AssetNode]:
     """Every asset of a profile, upstream before downstream."""
     nodes = _Nodes(profile)
-    pretrain = profile.by_role("pretrain")
-    for d in profile.databases:
+    papers = profile.with_papers_models
+    heldout = profile.by_role("heldout")
+    used = profile.databases if papers else heldout
+    for d in used:
         nodes.add(("source", part(d.name)), d, {}, database=d)
-    for d in pretrain:
-        nodes.add(("sampled_rows", part(d.name)), profile.sampled_rows,
-                  nodes.each("source", pretrain), database=d)
-    nodes.add(("linearized_corpus",), profile.linearized_corpus,
-              nodes.each("sampled_rows", pretrain))
-    for d in profile.databases:
+    for d in used:
         nodes.add(("entity_graph", part(d.name)), profile.entity_graph, nodes.source(d),
                   database=d)
-    for seed in profile.bart_checkpoint.all_seeds:
-        _language_model(nodes, seed)
-    for d in profile.databases:
-        corpus = {"linearized_corpus": ("linearized_corpus",)} if d in pretrain else {}
-        nodes.add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
-                  {**nodes.source(d), **corpus, "bart_checkpoint": ("bart_checkpoint",)},
-                  database=d)
-    for name in profile.sage_sweep:
-        _pretraining(nodes, ("sage_sweep", name), profile.swept(name))
-    shown: dict[str, Key] = {}
-    for d in profile.by_role("heldout"):
-        nodes.add(("row_map", part(d.name)), profile.row_map, {
-            "entity_graph": ("entity_graph", part(d.name)),
-            "node_embeddings": ("node_embeddings", part(d.name)),
-            "sage_weights": ("sage_weights",)}, database=d)
-        shown[f"row_map__{part(d.name)}"] = ("row_map", part(d.name))
+    shown = _papers_stages(nodes) if papers else {}
+    for d in heldout:
         nodes.add(("cell_store", part(d.name)), profile.cell_store, nodes.source(d), database=d)
         nodes.add(("own_past_weights", part(d.name)), profile.own_past_weights.of_tasks(d.tasks),
                   nodes.read(d), database=d)
         for task in d.tasks:
             shown |= _task(nodes, d, task)
     nodes.add(("report",), profile.report, {
-        **shown, **nodes.each("imputation_metrics", profile.databases),
-        **nodes.each("entity_graph", profile.databases),
-        **nodes.each("source", profile.by_role("heldout")),
-        "bart_checkpoint": ("bart_checkpoint",), **_trained(profile)})
+        **shown, **nodes.each("entity_graph", used), **nodes.each("source", heldout)})
     return nodes.found
 
 
@@ -138,6 +118,33 @@ class _Nodes:
         """All that the row-and-graph encoder reads of a database."""
         return {stage: (stage, part(database.name)) for stage in (
             "source", "entity_graph", "cell_store")}
+
+
+def _papers_stages(nodes: _Nodes) -> dict[str, Key]:
+    """What the paper's models are made of; returns what the report shows of it, by input name."""
+    profile, pretrain = nodes.profile, nodes.profile.by_role("pretrain")
+    for d in pretrain:
+        nodes.add(("sampled_rows", part(d.name)), profile.sampled_rows,
+                  nodes.each("source", pretrain), database=d)
+    nodes.add(("linearized_corpus",), profile.linearized_corpus,
+              nodes.each("sampled_rows", pretrain))
+    for seed in profile.bart_checkpoint.all_seeds:
+        _language_model(nodes, seed)
+    for d in profile.databases:
+        corpus = {"linearized_corpus": ("linearized_corpus",)} if d in pretrain else {}
+        nodes.add(("imputation_metrics", part(d.name)), profile.imputation_metrics,
+                  {**nodes.source(d), **corpus, "bart_checkpoint": ("bart_checkpoint",)},
+                  database=d)
+    for name in profile.sage_sweep:
+        _pretraining(nodes, ("sage_sweep", name), profile.swept(name))
+    for d in profile.by_role("heldout"):
+        nodes.add(("row_map", part(d.name)), profile.row_map, {
+            "entity_graph": ("entity_graph", part(d.name)),
+            "node_embeddings": ("node_embeddings", part(d.name)),
+            "sage_weights": ("sage_weights",)}, database=d)
+    return {**nodes.each("row_map", profile.by_role("heldout")),
+            **nodes.each("imputation_metrics", profile.databases),
+            "bart_checkpoint": ("bart_checkpoint",), **_trained(profile)}
 
 
 def _of_seed(profile: Profile, seed: int) -> tuple[str, ...]:
@@ -184,15 +191,10 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
     add("baseline_metrics", {**source, "window_features": ("window_features", *where)})
     add("rowgraph_metrics", {**nodes.read(d), "window_features": ("window_features", *where),
                              "own_past_weights": ("own_past_weights", part(d.name))})
-    models: dict[str, Key] = {}
-    for seed in profile.bart_checkpoint.all_seeds:
-        more = _of_seed(profile, seed)
-        for stage, key in (("bart_checkpoint", ("bart_checkpoint", *more)),
-                           ("node_embeddings", ("node_embeddings", part(d.name), *more)),
-                           ("sage_weights", ("sage_weights", *more))):
-            models["__".join((stage, *more))] = key
-    add("downstream_metrics", {**source, **graph, **models})
-    measured = ["rowgraph_metrics", "downstream_metrics", "baseline_metrics"]
+    measured = ["rowgraph_metrics", "baseline_metrics"]
+    if profile.of_task("downstream_metrics", d.name, task).variants:
+        add("downstream_metrics", {**source, **graph, **_models(profile, d)})
+        measured.insert(1, "downstream_metrics")
     if profile.of_task("peer_metrics", d.name, task).peers:
         add("peer_metrics", {**source, **graph})
         measured.append("peer_metrics")
@@ -206,6 +208,18 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
     stages = [*measured, "evaluation", "transfer_metrics"]
     return {"__".join((stage, *where)): (stage, *where) for stage in stages
             if (stage, *where) in nodes.found}
+
+
+def _models(profile: Profile, d: DatabaseSettings) -> dict[str, Key]:
+    """Every language model with the database's vectors and the SAGE that goes with it."""
+    models: dict[str, Key] = {}
+    for seed in profile.bart_checkpoint.all_seeds:
+        more = _of_seed(profile, seed)
+        for stage, key in (("bart_checkpoint", ("bart_checkpoint", *more)),
+                           ("node_embeddings", ("node_embeddings", part(d.name), *more)),
+                           ("sage_weights", ("sage_weights", *more))):
+            models["__".join((stage, *more))] = key
+    return models
 
 
 def code_versions(nodes: dict[Key, AssetNode]) -> dict[Key, str]:

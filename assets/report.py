@@ -22,8 +22,8 @@ def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                                 settings, draft, facts=context.resources.store.facts())
 
         output = build(context, node, inputs, make)
-        context.resources.tracking.crown({n: inputs[n] for n in ("bart_checkpoint",
-                                                                 "sage_weights")})
+        context.resources.tracking.crown({n: inputs[n] for n in ("bart_checkpoint", "sage_weights")
+                                          if n in inputs})
         return output
 
     return _report

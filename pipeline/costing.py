@@ -145,7 +145,7 @@ def _facts(environment: Environment, planned: list[Planned]) -> Facts:
     by_key = {p.node.key: p for p in planned}
     tokens = _tokens_a_row(environment, store)
     databases = {d.name: _database(store, by_key["source", part(d.name)], d, tokens)
-                 for d in environment.profile.databases}
+                 for d in environment.profile.databases if ("source", part(d.name)) in by_key}
     return Facts(databases, ModelShape.of(environment.profile.bart_checkpoint), tokens)
 
 

@@ -173,6 +173,12 @@ class Profile(Section):
         changes = self.task_settings.get(f"{database}/{task}", {}).get(stage, {})
         return type(section).model_validate({**section.model_dump(), **changes})
 
+    @property
+    def with_papers_models(self) -> bool:
+        """Some task asks for a variant of the paper's models."""
+        return any(self.of_task("downstream_metrics", d.name, task).variants
+                   for d in self.by_role("heldout") for task in d.tasks)
+
     def swept(self, name: str) -> SageWeightsSettings:
         """The settings of a pre-training of the sweep: those of `sage_weights` but for its own."""
         return SageWeightsSettings.model_validate(

@@ -65,6 +65,7 @@ class Candidate(Section):
 class DownstreamMetricsSettings(AdaptationSettings, SplitSettings):
     """Adaptation of every variant to a task: choices on folds, then the final fits."""
 
+    variants: tuple[Variant, ...] = VARIANTS  # none: without the paper's models and what they need
     candidates: tuple[Candidate, ...] = ()  # none: the values above; docs/decisions/downstream.md
     reference: Variant | None = None  # the variant that compares candidates; null = see `judge`
     workers: int | None = neutral(None)  # processes of one thread on a CPU; null = the cores

@@ -55,6 +55,16 @@ def test_transfer_compares_the_named_pretrainings_alone():
     assert not any(key[0] == "transfer_metrics" for key in catalog(load_profile("f1")))
 
 
+def test_without_the_papers_models_nothing_that_only_they_need_is_made():
+    nodes = catalog(load_profile("suite"))
+    stages = {key[0] for key in nodes}
+    assert stages == {"source", "entity_graph", "cell_store", "own_past_weights",
+                      "window_features", "baseline_metrics", "rowgraph_metrics", "evaluation",
+                      "report"}
+    assert ("source", "rel_baseball") not in nodes
+    assert set(nodes["report",].inputs.values()) < set(nodes)
+
+
 def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     profile = load_profile("demo")
     found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
