@@ -8,7 +8,7 @@ from assets.cells import cell_store
 from assets.downstream import downstream_metrics, rowgraph_metrics, transfer_metrics
 from assets.evaluation import evaluation, row_map
 from assets.features import window_features
-from assets.forecasting import own_past_weights
+from assets.forecasting import forecast_weights, own_past_weights
 from assets.graphs import entity_graph
 from assets.imputation import imputation_metrics
 from assets.language import bart_checkpoint, node_embeddings
@@ -28,6 +28,7 @@ STAGES = {
     "sage_weights": pretraining,
     "sage_sweep": pretraining,
     "cell_store": cell_store,
+    "forecast_weights": forecast_weights,
     "own_past_weights": own_past_weights,
     "window_features": window_features,
     "rowgraph_metrics": rowgraph_metrics,

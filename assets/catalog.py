@@ -26,6 +26,7 @@ REVISIONS = {
     "sage_weights": 2,
     "sage_sweep": 1,
     "cell_store": 1,
+    "forecast_weights": 1,
     "own_past_weights": 1,
     "rowgraph_metrics": 1,
     "window_features": 1,
@@ -76,21 +77,25 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
     nodes = _Nodes(profile)
     papers = profile.with_papers_models
     heldout = profile.by_role("heldout")
-    used = profile.databases if papers else heldout
-    for d in used:
+    for d in profile.databases:
         nodes.add(("source", part(d.name)), d, {}, database=d)
-    for d in used:
+    for d in profile.databases:
         nodes.add(("entity_graph", part(d.name)), profile.entity_graph, nodes.source(d),
                   database=d)
     shown = _papers_stages(nodes) if papers else {}
-    for d in heldout:
+    for d in profile.databases:
         nodes.add(("cell_store", part(d.name)), profile.cell_store, nodes.source(d), database=d)
+    pretrain = profile.by_role("pretrain")
+    nodes.add(("forecast_weights",), profile.forecast_weights, {
+        **nodes.each("source", pretrain), **nodes.each("entity_graph", pretrain),
+        **nodes.each("cell_store", pretrain)})
+    for d in heldout:
         nodes.add(("own_past_weights", part(d.name)), profile.own_past_weights.of_tasks(d.tasks),
                   nodes.read(d), database=d)
         for task in d.tasks:
             shown |= _task(nodes, d, task)
     nodes.add(("report",), profile.report, {
-        **shown, **nodes.each("entity_graph", used), **nodes.each("source", heldout)})
+        **shown, **nodes.each("entity_graph", profile.databases), **nodes.each("source", heldout)})
     return nodes.found
 
 
@@ -190,7 +195,8 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
     add("window_features", source)
     add("baseline_metrics", {**source, "window_features": ("window_features", *where)})
     add("rowgraph_metrics", {**nodes.read(d), "window_features": ("window_features", *where),
-                             "own_past_weights": ("own_past_weights", part(d.name))})
+                             "own_past_weights": ("own_past_weights", part(d.name)),
+                             "forecast_weights": ("forecast_weights",)})
     measured = ["rowgraph_metrics", "baseline_metrics"]
     if profile.of_task("downstream_metrics", d.name, task).variants:
         add("downstream_metrics", {**source, **graph, **_models(profile, d)})

@@ -1,10 +1,36 @@
-"""`own_past_weights/<db>`: the row-and-graph encoder, trained on a database's own past."""
+"""`forecast_weights` and `own_past_weights/<db>`: the row-and-graph encoder, trained on forecast
+questions about other databases, or about a database's own past."""
 
 import dagster as dg
 
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
 from rowgraph.artifacts import Artifact
+
+
+def forecast_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
+    """The weights of other databases' pasts."""
+
+    @dg.asset(**spec(node, code_version, "The row-and-graph encoder, trained on forecast questions "
+                     "about every pre-training database and about synthetic ones, with all names "
+                     "turned at random in each step."),
+              kinds={"pytorch"}, pool=GPU_POOL,
+              required_resource_keys={"compute", "store", "tracking", "progress"})
+    def _forecast_weights(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        def make(draft, settings, log):
+            from rowgraph.figures import curve_chart, read_curves
+            from rowgraph.forecasting.pretraining import pretrain_on_forecasts
+
+            names = [n.removeprefix("source__") for n in inputs if n.startswith("source__")]
+            with context.resources.compute.session() as device:
+                summary = pretrain_on_forecasts({n: reading(inputs, f"__{n}") for n in names},
+                                                settings, draft, device=device, log=log)
+            curve_chart(read_curves(draft.folder), node.name, draft.notes / "curves.png")
+            return summary
+
+        return build(context, node, inputs, make)
+
+    return _forecast_weights
 
 
 def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -36,10 +62,14 @@ def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     return _own_past_weights
 
 
-def reading(inputs: dict[str, Artifact]):
-    """The database among the inputs, with its graph and cells."""
+def reading(inputs: dict[str, Artifact], which: str = ""):
+    """A database among the inputs, with its graph and cells.
+
+    Args:
+        which: what the names of its inputs end with.
+    """
     from rowgraph.databases.database import Database
     from rowgraph.forecasting.own_past import Reading
 
-    return Reading(Database.open(inputs["source"].folder), inputs["entity_graph"].folder,
-                   inputs["cell_store"].folder)
+    return Reading(Database.open(inputs[f"source{which}"].folder),
+                   inputs[f"entity_graph{which}"].folder, inputs[f"cell_store{which}"].folder)

@@ -20,7 +20,7 @@ from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.evaluation.settings import EvaluationSettings, TransferMetricsSettings
 from rowgraph.features.settings import WindowFeaturesSettings
-from rowgraph.forecasting.settings import OwnPastWeightsSettings
+from rowgraph.forecasting.settings import ForecastWeightsSettings, OwnPastWeightsSettings
 from rowgraph.graph.settings import EntityGraphSettings
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.settings import BartCheckpointSettings
@@ -58,6 +58,7 @@ class Profile(Section):
     sage_sweep: dict[str, dict[str, Any]] = Field(default_factory=dict)
     splits: SplitSettings = SplitSettings()  # of every stage of a task
     cell_store: CellStoreSettings = CellStoreSettings()
+    forecast_weights: ForecastWeightsSettings = ForecastWeightsSettings()
     own_past_weights: OwnPastWeightsSettings = OwnPastWeightsSettings()
     window_features: WindowFeaturesSettings = WindowFeaturesSettings()
     rowgraph_metrics: RowgraphMetricsSettings = RowgraphMetricsSettings()

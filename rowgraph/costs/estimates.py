@@ -177,6 +177,7 @@ _FORMULAS = {
     "transfer_metrics": tasks.transfer_metrics,
     "downstream_metrics": tasks.downstream_metrics,
     "cell_store": tasks.cell_store,
+    "forecast_weights": tasks.forecast_weights,
     "own_past_weights": tasks.own_past_weights,
     "rowgraph_metrics": tasks.rowgraph_metrics,
     "baseline_metrics": tasks.baseline_metrics,

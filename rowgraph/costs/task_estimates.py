@@ -141,6 +141,17 @@ def cell_store(world: World) -> Estimate:
     return Estimate(cells, LIGHT + facts.largest * Figure(40, "assumed"))
 
 
+def forecast_weights(world: World) -> Estimate:
+    """The weights; in memory every database as `own_past_weights` holds one, and some 3 MB for
+    each synthetic one, whose files lie in the state meanwhile."""
+    s = world.profile.forecast_weights
+    held = sum((facts.edges * Figure(12 * 6 + 24, "assumed") for facts in world.pretrain), NOTHING)
+    parameters = 10_000 * s.width + 300 * s.output
+    return Estimate(Figure(4 * parameters, "assumed"),
+                    HEAVY + held + Figure(3e6 * s.synthetic, "assumed"),
+                    meanwhile=Figure(16 * parameters + 1.5e6 * s.synthetic, "assumed"))
+
+
 def own_past_weights(world: World) -> Estimate:
     """Some half a million parameters for each seed and end; in every process graph, cells and the
     running totals of the children's columns, some 12 bytes a cell."""

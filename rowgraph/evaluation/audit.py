@@ -43,7 +43,8 @@ from rowgraph.evaluation.nonsense import nonsense_labels, write_nonsense
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures, write_window_features
 from rowgraph.forecasting.own_past import Reading, ends_of, train_on_own_past
-from rowgraph.forecasting.settings import OwnPastWeightsSettings
+from rowgraph.forecasting.pretraining import pretrain_on_forecasts
+from rowgraph.forecasting.settings import ForecastWeightsSettings, OwnPastWeightsSettings
 from rowgraph.graph.entity_graph import EntityGraph, build_entity_graph
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.imputation.cells import is_there, split_table, values_of
@@ -65,6 +66,8 @@ SAGE = SageWeightsSettings(hidden=8, fan_out=FAN_OUT)
 MODELS = DownstreamMetricsSettings(
     variants=("bart_gnn_finetuned", "bart_head"), seeds=(0,), epochs=2, batch=128, head_hidden=8,
     fan_out=FAN_OUT, folds=1, train_rows=FITTED, workers=1)
+FORECAST = ForecastWeightsSettings(steps=4, width=8, output=8, batch=32, questions=6,
+                                   fan_out=FAN_OUT, synthetic=1, synthetic_share=1.0)
 OWN_PAST = OwnPastWeightsSettings(seeds=(0,), steps=12, width=8, output=8, batch=32, questions=6,
                                   fan_out=FAN_OUT, folds=1, workers=1)
 ROWGRAPH = RowgraphMetricsSettings(seeds=(0,), untrained=1, trees=20, bags=1, linear_features=20,
@@ -253,7 +256,9 @@ def _rowgraph(task: Task, graph: EntityGraph, regime: Regime, features: Path,
     reading = Reading(whole, folder / "graph", cells.folder)
     train_on_own_past(reading, ends_of(task.database, [task], OWN_PAST.folds), OWN_PAST, past,
                       device="cpu", log=_silent)
-    ground = Ground(reading, task, past.folder, ROWGRAPH, "cpu")
+    others = _draft(folder / "forecast")
+    pretrain_on_forecasts({}, FORECAST, others, device="cpu", log=_silent)
+    ground = Ground(reading, task, past.folder, others.folder, ROWGRAPH, "cpu")
     before = seen_before(task.test.times, regime, task.database.test_timestamp)
     batch = ground.vectors().batch(Rows(View("asked", task.test, before),
                                         np.arange(len(task.test))))

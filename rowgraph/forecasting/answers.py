@@ -50,6 +50,11 @@ def with_answers(graph: EntityGraph, cells: Cells, task: Task) -> tuple[EntityGr
     return wider, Cells({**cells.sheets, table: _sheets(task, table, known, target)})
 
 
+def answers_table(graph: EntityGraph) -> str:
+    """The name of the table that `with_answers` added last."""
+    return graph.node_types[-1]
+
+
 def _sheets(task: Task, table: str, known: np.ndarray, target: np.ndarray) -> dict[str, Sheet]:
     """The cells of answers; scales are those of training labels."""
     train = task.train.target

@@ -192,10 +192,34 @@ def _ask(one: Askable, seed: np.ndarray, rows: np.ndarray, before: np.ndarray, a
     if not columns:
         kind[kind == MEAN] = EXISTS
     column[kind != MEAN] = -1
-    widths = horizon[:, None] * np.array(HORIZONS)
-    seen = look_back(events.indptr, events.times, rows, before, (), widths)
+    past, rule = told(relation, rows, before, horizon, kind, column)
     first = look_back(events.indptr, events.times, rows, at + 1, (), ()).end
     last = look_back(events.indptr, events.times, rows, at + horizon + 1, (), ()).end
+    answer = np.where(kind == EXISTS, last > first, np.log1p(last - first))
+    asked = np.ones(count, bool)
+    means = np.flatnonzero(kind == MEAN)
+    if len(means):
+        given, number = _mean(relation, column[means], first[means], last[means])
+        answer[means], asked[means] = given, number > 0
+    fields = (seed, np.full(count, one.place), column, kind, past, answer.astype(np.float32),
+              rule)
+    return tuple(field[asked] for field in fields)
+
+
+def told(relation: Relation, rows: np.ndarray, before: np.ndarray, horizon: np.ndarray,
+         kind: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The past of what is asked, and what the rule makes of it.
+
+    Args:
+        rows, before, horizon, kind, column: int64 [q].
+
+    Returns:
+        float32 [q, PER_PAST]: log counts over horizons and ever; age of the newest in horizons;
+        whether there is none; of a column the means, and whether there is none. And float32 [q].
+    """
+    events, count = relation.events, len(rows)
+    widths = horizon[:, None] * np.array(HORIZONS)
+    seen = look_back(events.indptr, events.times, rows, before, (), widths)
     past = np.zeros((count, PER_PAST), np.float32)
     past[:, :4] = np.log1p(seen.sizes)
     there = seen.end > seen.begin
@@ -206,23 +230,16 @@ def _ask(one: Askable, seed: np.ndarray, rows: np.ndarray, before: np.ndarray, a
     recent = seen.sizes[:, HORIZONS.index(RULE)]
     rule = recent / RULE - np.minimum(past[:, 4], 20) / 100
     rule = np.where(kind == COUNT, np.log1p(recent / RULE), rule)
-    answer = np.where(kind == EXISTS, last > first, np.log1p(last - first))
-    asked = np.ones(count, bool)
     means = np.flatnonzero(kind == MEAN)
     if len(means):
-        c, end = column[means], seen.end[means]
-        given, number = _mean(relation, c, first[means], last[means])
-        answer[means], asked[means] = given, number > 0
-        said = np.zeros(len(means))
+        c, end, said = column[means], seen.end[means], np.zeros(len(means))
         for w in reversed(range(len(HORIZONS) + 1)):
             value, number = _mean(relation, c, end - seen.sizes[means, w], end)
             past[means, 6 + w], past[means, 10 + w] = value, number == 0
             if w in (len(HORIZONS), HORIZONS.index(RULE)):
                 said = np.where(number > 0, value, said)
         rule[means] = said
-    fields = (seed, np.full(count, one.place), column, kind, past, answer.astype(np.float32),
-              rule.astype(np.float32))
-    return tuple(field[asked] for field in fields)
+    return past, rule.astype(np.float32)
 
 
 def _mean(relation: Relation, column: np.ndarray, begin: np.ndarray,

@@ -35,3 +35,12 @@ class OwnPastWeightsSettings(ForecastSettings):
     def of_tasks(self, tasks: tuple[str, ...]) -> OwnPastWeightsSettings:
         """The same for a database with these tasks."""
         return self.model_copy(update={"tasks": tasks})
+
+
+class ForecastWeightsSettings(ForecastSettings):
+    """The pasts of pre-training databases and of synthetic ones."""
+
+    steps: int = Field(6000, gt=0)
+    seed: int = 0
+    synthetic: int = Field(280, ge=0)  # databases
+    synthetic_share: float = Field(0.5, ge=0, le=1)  # of the steps

@@ -2,8 +2,8 @@
 
 | part | drawn |
 |---|---|
-| entities | 2 to 5 tables; three hidden traits a row, which its columns show with noise; some belong \
-    to entities of another table and take after them; born at times, some die |
+| entities | 2 to 5 tables; three hidden traits a row, which its columns show with noise; some \
+    belong to entities of another table and take after them; born at times, some die |
 | events | 1 to 3 tables of 1,000 to 25,000 rows: at random, in bursts, at regular intervals, in \
     active and dormant spells, or in fixed rounds; with seasons |
 | partners | further keys of events: loyal, popular or any |
@@ -27,7 +27,24 @@ from rowgraph.randomness import generator
 
 DAY = 86_400_000_000  # microseconds
 FIRST = 10 * 365 * DAY
-WORDS = ["account", "agent", "alarm", "amount", "animal", "asset", "award", "badge", "bank", "basket", "battle", "book", "booking", "branch", "brand", "bridge", "campaign", "card", "case", "category", "channel", "city", "claim", "class", "club", "code", "color", "contract", "count", "country", "course", "crew", "customer", "deal", "delivery", "device", "doctor", "driver", "duty", "event", "exam", "farm", "fee", "field", "flight", "fund", "game", "grade", "group", "guest", "height", "hotel", "house", "invoice", "item", "job", "judge", "label", "lake", "league", "length", "level", "library", "line", "loan", "machine", "mark", "market", "match", "member", "message", "mine", "mode", "model", "movie", "note", "office", "order", "owner", "panel", "parcel", "park", "part", "patient", "pay", "phase", "plan", "plane", "plant", "player", "point", "port", "post", "prize", "product", "project", "quality", "queue", "race", "rank", "rating", "region", "rent", "repair", "report", "result", "review", "road", "role", "room", "round", "route", "sale", "sample", "school", "score", "season", "seat", "sensor", "shift", "ship", "shop", "site", "size", "source", "species", "speed", "stage", "state", "station", "status", "stock", "store", "street", "student", "supplier", "task", "team", "test", "ticket", "title", "tool", "topic", "tour", "train", "trial", "trip", "type", "unit", "user", "value", "vehicle", "visit", "vote", "ward", "watch", "weight", "worker", "yard", "year", "zone"]
+WORDS = (
+    "account", "agent", "alarm", "amount", "animal", "asset", "award", "badge", "bank",
+    "basket", "battle", "book", "booking", "branch", "brand", "bridge", "campaign", "card",
+    "case", "category", "channel", "city", "claim", "class", "club", "code", "color",
+    "contract", "count", "country", "course", "crew", "customer", "deal", "delivery", "device",
+    "doctor", "driver", "duty", "event", "exam", "farm", "fee", "field", "flight", "fund",
+    "game", "grade", "group", "guest", "height", "hotel", "house", "invoice", "item", "job",
+    "judge", "label", "lake", "league", "length", "level", "library", "line", "loan", "machine",
+    "mark", "market", "match", "member", "message", "mine", "mode", "model", "movie", "note",
+    "office", "order", "owner", "panel", "parcel", "park", "part", "patient", "pay", "phase",
+    "plan", "plane", "plant", "player", "point", "port", "post", "prize", "product", "project",
+    "quality", "queue", "race", "rank", "rating", "region", "rent", "repair", "report",
+    "result", "review", "road", "role", "room", "round", "route", "sale", "sample", "school",
+    "score", "season", "seat", "sensor", "shift", "ship", "shop", "site", "size", "source",
+    "species", "speed", "stage", "state", "station", "status", "stock", "store", "street",
+    "student", "supplier", "task", "team", "test", "ticket", "title", "tool", "topic", "tour",
+    "train", "trial", "trip", "type", "unit", "user", "value", "vehicle", "visit", "vote",
+    "ward", "watch", "weight", "worker", "yard", "year", "zone")
 STYLES = ("random", "bursts", "regular", "spells", "rounds")
 TRAITS = 3
 VALIDATION, TEST = 0.8, 0.9  # of the span

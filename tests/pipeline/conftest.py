@@ -95,6 +95,7 @@ sage_weights:
 downstream_metrics:
   {seeds: [0, 1], epochs: 2, batch: 64, fan_out: [4, 2], head_hidden: 8, workers: 1}
 baseline_metrics: {seeds: [0, 1], trees: 10}
+forecast_weights: {steps: 4, width: 8, output: 8, batch: 16, questions: 4, synthetic: 2}
 own_past_weights: {seeds: [0], steps: 4, width: 8, output: 8, batch: 16, questions: 4, workers: 1}
 rowgraph_metrics:
   {seeds: [0, 1], untrained: 1, trees: 10, bags: 1, linear_features: 20, steps: 4, workers: 1}

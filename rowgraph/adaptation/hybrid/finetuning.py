@@ -57,11 +57,16 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Everything that a training stands on, in a form that any process can open."""
+    """Everything that a training stands on, in a form that any process can open.
+
+    Args:
+        own_past, forecast: folders of `own_past_weights` and `forecast_weights`.
+    """
 
     reading: Reading
     task: Task
     own_past: Path
+    forecast: Path
     settings: RowgraphMetricsSettings
     device: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
@@ -69,7 +74,8 @@ class Ground:
     def vectors(self) -> RowVectors:
         """The task's rows as encoders read them."""
         graph, cells = self.reading.of(self.task.database)
-        return RowVectors(self.task, graph, cells, OwnPast.open(self.own_past), self.device)
+        return RowVectors(self.task, graph, cells, OwnPast.open(self.own_past), self.forecast,
+                          self.device)
 
 
 class Head(nn.Module):

@@ -14,8 +14,9 @@ from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
-from rowgraph.adaptation.hybrid.vectors import OWN_PAST, UNTRAINED, RowVectors
+from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED, RowVectors
 from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
+from rowgraph.adaptation.hybrid.zero_shot import ZeroShot
 from rowgraph.adaptation.own_labels import EntityHistory, OwnLabels
 from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
 from rowgraph.adaptation.sheets import Sheets
@@ -32,7 +33,8 @@ NAME = "rowgraph"
 MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64, "move": pl.Float64}
 VARIANTS = {  # what a part is called where it stands alone; the others are of the baselines too
     "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
-    "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned"}
+    "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned",
+    "pretrained": "rowgraph_pretrained", "zero_shot": "rowgraph_zero_shot"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,8 @@ class _Bench:
         parts = self.parts()
         chosen = {part.name: part.trials.chosen() for part in parts}
         answers = {part.name: self.answers(part, chosen[part.name]) for part in parts}
-        mixtures = {regime: self.mixture(parts, chosen, regime) for regime in self.exams.regimes}
+        blended = [part for part in parts if part.name in self.settings.parts]
+        mixtures = {regime: self.mixture(blended, chosen, regime) for regime in self.exams.regimes}
         for part in parts:
             if part.name in VARIANTS:
                 for (seed, split, regime), answer in answers[part.name].items():
@@ -101,7 +104,7 @@ class _Bench:
                 for split in SPLITS:
                     found = {part.name: answers[part.name][
                         seed if part.drawn else self.settings.seeds[0], split, regime]
-                        for part in parts}
+                        for part in blended}
                     self.note(regime, NAME, seed, split, mixture.of(found))
         write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
         self._write_choices(parts, chosen)
@@ -120,14 +123,25 @@ class _Bench:
             self.kind = UNTRAINED  # nothing of this database's past could be asked
         gone = {"history"} if self.task.autocomplete else set()
         gone |= {"own_past"} if self.kind == UNTRAINED else set()
-        return [getattr(self, f"_{name}")(vectors) for name in self.settings.parts
-                if name not in gone]
+        gone |= set() if ZeroShot.answers(self.task) else {"zero_shot"}
+        return [getattr(self, f"_{name}")(vectors)
+                for name in (*self.settings.parts, *self.settings.beside) if name not in gone]
 
     def _untrained(self, vectors: RowVectors) -> Part:
         return self._linear("untrained", UNTRAINED, self.settings.untrained, vectors)
 
     def _own_past(self, vectors: RowVectors) -> Part:
         return self._linear("own_past", OWN_PAST, vectors.count(OWN_PAST, 0), vectors)
+
+    def _pretrained(self, vectors: RowVectors) -> Part:
+        return self._linear("pretrained", PRETRAINED, 1, vectors)
+
+    def _zero_shot(self, vectors: RowVectors) -> Part:
+        exam = self.exams.test
+        model = ZeroShot(self.task, vectors, vectors.weights(PRETRAINED, exam, 0))
+        trials = self.trials(model)
+        trials.run(model.candidates())
+        return self.done(Part("zero_shot", trials, False))
 
     def _linear(self, name: str, kind: str, encoders: int, vectors: RowVectors) -> Part:
         model = LinearOnVectors(self.task, vectors, self.own, kind, encoders, name)

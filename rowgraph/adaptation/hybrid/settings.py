@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from rowgraph.settings import Seeds, neutral
 from rowgraph.tasks.settings import SplitSettings
 
-Part = Literal["untrained", "own_past", "windows", "trees", "finetuned", "history"]
-PARTS: tuple[Part, ...] = get_args(Part)
+Part = Literal["untrained", "own_past", "windows", "trees", "finetuned", "history", "pretrained",
+               "zero_shot"]
+BLENDED: tuple[Part, ...] = get_args(Part)[:6]
 
 
 class RowgraphMetricsSettings(SplitSettings):
     """The parts of the model and how each is fitted (docs/decisions/hybrid.md)."""
 
-    parts: tuple[Part, ...] = Field(PARTS, min_length=1)  # of the blend
+    parts: tuple[Part, ...] = Field(BLENDED, min_length=1)  # of the blend
+    beside: tuple[Part, ...] = ("pretrained", "zero_shot")  # rows of the table alone
     seeds: Seeds = (0, 1, 2)
     untrained: int = Field(3, gt=0)  # encoders of random weights whose answers are averaged
     fit_rows: int | None = Field(20_000, gt=0)  # newest label rows fitted on; null = all
@@ -31,9 +33,9 @@ class RowgraphMetricsSettings(SplitSettings):
     dropout: float = Field(0.2, ge=0, lt=1)
     workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
 
-    @field_validator("parts")
-    @classmethod
-    def _listed_once(cls, values: tuple) -> tuple:
+    @model_validator(mode="after")
+    def _listed_once(self):
+        values = [*self.parts, *self.beside]
         if len(set(values)) != len(values):
-            raise ValueError(f"each may be listed once, found {list(values)}")
-        return values
+            raise ValueError(f"parts and beside: each may be listed once, found {values}")
+        return self

@@ -5,6 +5,8 @@ Shapes: n label rows, V channels.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -13,12 +15,13 @@ from rowgraph.cells.store import Cells
 from rowgraph.forecasting.answers import with_answers
 from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.own_past import OwnPast
+from rowgraph.forecasting.pretraining import load_forecast_weights
 from rowgraph.forecasting.reader import Batch, Reader
 from rowgraph.forecasting.training import Weights
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.tasks.label_tables import Task
 
-UNTRAINED, OWN_PAST = "untrained", "own_past"
+UNTRAINED, OWN_PAST, PRETRAINED = "untrained", "own_past", "pretrained"
 AT_ONCE = 512  # rows that are encoded at a time
 
 
@@ -29,13 +32,14 @@ class RowVectors:
         task: of a held-out database; known answers become a table beside it.
         graph, cells: of the database as the task sees it.
         own_past: of the database; untrained encoders have the shape of its weights.
+        forecast: folder of weights that were trained on other databases.
         device: as torch names it.
     """
 
     def __init__(self, task: Task, graph: EntityGraph, cells: Cells, own_past: OwnPast,
-                 device: str | torch.device):
+                 forecast: Path, device: str | torch.device):
         self.task, self.own_past = task, own_past
-        self.settings = own_past.settings
+        self.settings, self._forecast = own_past.settings, forecast
         self.device = torch.device(device)
         graph, cells = with_answers(graph.without(task.database.hidden), cells, task)
         self.reader = Reader(graph, cells, task.database.val_timestamp, self.settings.fan_out)
@@ -45,23 +49,26 @@ class RowVectors:
 
     def end(self, kind: str, exam: Exam) -> str:
         """Until when the encoders of a kind were trained that an exam may use."""
-        return "" if kind == UNTRAINED else self.own_past.end_for(exam.cut)
+        return self.own_past.end_for(exam.cut) if kind == OWN_PAST else ""
 
     def weights(self, kind: str, exam: Exam, number: int) -> Weights:
         """An encoder for an exam."""
         key = kind, self.end(kind, exam), number
         if key not in self._weights:
-            made = (Weights.fresh(self.settings, number) if kind == UNTRAINED
-                    else self.own_past.weights(key[1], self.own_past.seeds[number]))
-            made.encoder.to(self.device).eval()
-            if made.corrections is not None:
-                made.corrections.to(self.device)
+            if kind == UNTRAINED:
+                made = Weights.fresh(self.settings, number)
+            elif kind == PRETRAINED:
+                made = load_forecast_weights(self._forecast)
+            else:
+                made = self.own_past.weights(key[1], self.own_past.seeds[number])
+            for module in made.parts.values():
+                module.to(self.device).eval()
             self._weights[key] = made
         return self._weights[key]
 
     def count(self, kind: str, untrained: int) -> int:
         """Encoders of a kind."""
-        return untrained if kind == UNTRAINED else len(self.own_past.seeds)
+        return {UNTRAINED: untrained, PRETRAINED: 1}.get(kind, len(self.own_past.seeds))
 
     def batch(self, rows: Rows) -> Batch:
         """What some label rows may see."""
@@ -78,8 +85,8 @@ class RowVectors:
         key = kind, self.end(kind, exam), number, rows.view.name
         weights = self.weights(kind, exam, number)
         if key not in self._made:
-            self._made[key] = np.full((len(rows.view.labels), self.settings.output), np.nan,
-                                      np.float32)
+            width = weights.encoder.shape.output
+            self._made[key] = np.full((len(rows.view.labels), width), np.nan, np.float32)
         made = self._made[key]
         missing = rows.index[np.isnan(made[rows.index, 0])]
         for first in range(0, len(missing), AT_ONCE):
