@@ -15,6 +15,7 @@ from rowgraph.cells.names import NAME_DIM
 from rowgraph.cells.store import STATISTICS
 from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.questions import EXISTS, KINDS, PER_PAST, Asked
+from rowgraph.forecasting.reader import PER_HORIZON
 from rowgraph.forecasting.relations import EDGE_STATISTICS
 
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0])  # of the kinds' losses, so that they are about equal
@@ -22,28 +23,39 @@ WIDTH = 128
 
 
 class QuestionHead(nn.Module):
-    """Raw answers [q] from rows' vectors and what is asked of them."""
+    """Raw answers [q] from rows' vectors and what is asked of them.
+
+    What the told past alone would answer is one term, and what the row adds to it the other, so
+    that in a database unlike all others there is still the past to go by.
+    """
 
     def __init__(self, output: int):
         super().__init__()
-        asked = 2 * NAME_DIM + EDGE_STATISTICS + STATISTICS + len(KINDS) + PER_PAST
+        told = PER_PAST + len(KINDS) + PER_HORIZON
+        asked = 2 * NAME_DIM + EDGE_STATISTICS + STATISTICS + told
+        self.past = nn.Sequential(nn.Linear(told, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 64),
+                                  nn.ReLU(), nn.Linear(64, 1))
         self.asked = nn.Sequential(nn.Linear(asked, WIDTH), nn.ReLU(), nn.Linear(WIDTH, output))
         self.row = nn.Linear(output, output)
-        self.answer = nn.Sequential(nn.Linear(2 * output + PER_PAST + len(KINDS), WIDTH),
-                                    nn.ReLU(), nn.Linear(WIDTH, 1))
+        self.answer = nn.Sequential(nn.Linear(2 * output + told, WIDTH), nn.ReLU(),
+                                    nn.Linear(WIDTH, 1))
 
-    def forward(self, vectors: Tensor, names: Names, asked: Asked) -> Tensor:
-        """float32 [q].
+    def forward(self, vectors: Tensor, names: Names, asked: Asked,
+                horizon: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 [q] twice: from the past alone, and from the row too.
 
         Args:
             vectors: float32 [seeds, V].
+            horizon: float32 [seeds, PER_HORIZON], of the batch.
         """
-        kind, past = (torch.from_numpy(a).to(vectors.device) for a in (asked.kind, asked.past))
-        kinds = F.one_hot(kind, len(KINDS)).float()
-        question = self.asked(torch.cat([*_names_of(names, asked), kinds, past], dim=1))
-        row = vectors[torch.from_numpy(asked.seed).to(vectors.device)]
-        both = torch.cat([row * question, F.relu(self.row(row) + question), past, kinds], dim=1)
-        return self.answer(both).squeeze(1)
+        kind, past, seed = (torch.from_numpy(a).to(vectors.device)
+                            for a in (asked.kind, asked.past, asked.seed))
+        told = torch.cat([past, F.one_hot(kind, len(KINDS)).float(), horizon[seed]], dim=1)
+        question = self.asked(torch.cat([*_names_of(names, asked), told], dim=1))
+        row = vectors[seed]
+        both = torch.cat([row * question, F.relu(self.row(row) + question), told], dim=1)
+        alone = self.past(told).squeeze(1)
+        return alone, alone + self.answer(both).squeeze(1)
 
 
 def _names_of(names: Names, asked: Asked) -> tuple[Tensor, Tensor]:

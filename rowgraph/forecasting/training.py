@@ -171,7 +171,7 @@ def examine(past: Past, weights: Weights, settings: ForecastSettings, *, purpose
     for k in range(batches):
         found = past.questions.draw(generator(*purpose, "examined", k), settings.batch,
                                     settings.questions)
-        said.append(_answers(past, weights, past.names, found, device).cpu())
+        said.append(answers_of(past.reader, weights, past.names, found, device)[1].cpu())
         asked.append(found)
     return scores(torch.cat(said), asked)
 
@@ -182,14 +182,17 @@ def _loss(past: Past, weights: Weights, settings: ForecastSettings, random: np.r
     names = past.names
     if rotated:
         names = names.rotated(rotation(random).to(device))
-    return loss_of(_answers(past, weights, names, asked, device), asked)
+    alone, whole = answers_of(past.reader, weights, names, asked, device)
+    return loss_of(whole, asked) + loss_of(alone, asked)
 
 
-def _answers(past: Past, weights: Weights, names: Names, asked: Asked,
-             device: torch.device) -> Tensor:
-    batch = past.reader.batch(asked.table, asked.rows, asked.before, asked.horizon, asked.ahead)
-    vectors = weights.encoder(batch.to(device), names, weights.corrections)
-    return weights.head(vectors, names, asked)
+def answers_of(reader: Reader, weights: Weights, names: Names, asked: Asked,
+               device: torch.device, own_row: bool = False) -> tuple[Tensor, Tensor]:
+    """What weights answer, float32 [q] twice, as `QuestionHead` says."""
+    batch = reader.batch(asked.table, asked.rows, asked.before, asked.horizon, asked.ahead,
+                         own_row).to(device)
+    vectors = weights.encoder(batch, names, weights.corrections)
+    return weights.head(vectors, names, asked, batch.horizon)
 
 
 def rotation(random: np.random.Generator) -> Tensor:

@@ -58,10 +58,9 @@ def test_transfer_compares_the_named_pretrainings_alone():
 def test_without_the_papers_models_nothing_that_only_they_need_is_made():
     nodes = catalog(load_profile("suite"))
     stages = {key[0] for key in nodes}
-    assert stages == {"source", "entity_graph", "cell_store", "own_past_weights",
-                      "window_features", "baseline_metrics", "rowgraph_metrics", "evaluation",
-                      "report"}
-    assert ("source", "rel_baseball") not in nodes
+    assert stages == {"source", "entity_graph", "cell_store", "forecast_weights",
+                      "own_past_weights", "window_features", "baseline_metrics",
+                      "rowgraph_metrics", "evaluation", "report"}
     assert set(nodes["report",].inputs.values()) < set(nodes)
 
 
@@ -69,7 +68,7 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     profile = load_profile("demo")
     found = {"/".join(k): sorted("/".join(u) for u in n.inputs.values())
              for k, n in catalog(profile).items()}
-    assert len(found) == 36
+    assert len(found) == 40
     assert found["bart_checkpoint"] == ["linearized_corpus"]
     assert found["entity_graph/rel_baseball"] == ["source/rel_baseball"]
     assert found["node_embeddings/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
@@ -82,8 +81,8 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     assert found["own_past_weights/rel_baseball"] == [
         "cell_store/rel_baseball", "entity_graph/rel_baseball", "source/rel_baseball"]
     assert found[f"rowgraph_metrics/{task}"] == [
-        "cell_store/rel_baseball", "entity_graph/rel_baseball", "own_past_weights/rel_baseball",
-        "source/rel_baseball", f"window_features/{task}"]
+        "cell_store/rel_baseball", "entity_graph/rel_baseball", "forecast_weights",
+        "own_past_weights/rel_baseball", "source/rel_baseball", f"window_features/{task}"]
     assert found[f"evaluation/{task}"] == [
         f"baseline_metrics/{task}", f"downstream_metrics/{task}", f"rowgraph_metrics/{task}",
         "source/rel_baseball"]
@@ -157,7 +156,8 @@ def test_assets_that_train_or_encode_share_the_pool_of_one():
     pools = {a.key.path[0]: a.op.pool for a in build_assets(load_profile("demo"))}
     assert {stage for stage, pool in pools.items() if pool == "gpu"} == {
         "bart_checkpoint", "node_embeddings", "sage_weights", "downstream_metrics",
-        "imputation_metrics", "row_map", "own_past_weights", "rowgraph_metrics"}
+        "imputation_metrics", "row_map", "forecast_weights", "own_past_weights",
+        "rowgraph_metrics"}
 
 
 def changed(name, section, **update):
@@ -183,7 +183,8 @@ NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED
     ("node_embeddings", {"dtype": "float32"}, {"node_embeddings", *TRAINED_SAGE}),
     ("sage_weights", {"learning_rate": 0.5}, TRAINED_SAGE),
     ("window_features", {"folds": 9}, {"window_features", "baseline_metrics", *OURS}),
-    ("cell_store", {"knots": 9}, {"cell_store", "own_past_weights", *OURS}),
+    ("cell_store", {"knots": 9}, {"cell_store", "forecast_weights", "own_past_weights", *OURS}),
+    ("forecast_weights", {"steps": 9}, {"forecast_weights", *OURS}),
     ("own_past_weights", {"steps": 9}, {"own_past_weights", *OURS}),
     ("own_past_weights", {"workers": 9}, set()),
     ("rowgraph_metrics", {"trees": 9}, OURS),

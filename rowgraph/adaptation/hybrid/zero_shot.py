@@ -20,7 +20,7 @@ from rowgraph.adaptation.trials import Candidate
 from rowgraph.cells.scales import UNIT, Scale
 from rowgraph.forecasting.answers import KNOTS, answers_table
 from rowgraph.forecasting.questions import MEAN, Asked, told
-from rowgraph.forecasting.training import Weights
+from rowgraph.forecasting.training import Weights, answers_of
 from rowgraph.tasks.label_tables import Task
 
 AT_ONCE = 512
@@ -74,9 +74,8 @@ class ZeroShot:
         asked = Asked(table, rows.labels.rows, rows.before, horizon,
                       rows.labels.times - rows.before, np.arange(count), np.full(count, place),
                       column, kind, past, np.zeros(count, np.float32), rule)
-        batch = vectors.batch(rows).to(vectors.device)
-        encoded = self.weights.encoder(batch, vectors.names, self.weights.corrections)
-        return self.weights.head(encoded, vectors.names, asked).cpu().numpy().astype(np.float64)
+        _, said = answers_of(reader, self.weights, vectors.names, asked, vectors.device)
+        return said.cpu().numpy().astype(np.float64)
 
 
 def _unscaled(task: Task, places: np.ndarray) -> np.ndarray:
