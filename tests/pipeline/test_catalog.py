@@ -9,7 +9,8 @@ from pipeline.assembly import build_definitions
 from pipeline.environment import Environment
 from rowgraph.profiles import load_profile
 
-TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",)]
+TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",),
+           ("forecast_weights",)]
 
 
 def ancestors(nodes, key):
