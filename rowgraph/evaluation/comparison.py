@@ -2,8 +2,8 @@
 
 Shapes: B bootstrap resamples.
 
-Opponents are picked without a look at test labels: the baseline, the model and the reference that
-are best on validation. The baseline that is best on test stands beside them as the harder one,
+Opponents are picked without a look at test labels: the model that settings name (or the best on
+validation), the baseline and the reference that are best on validation. The baseline that is best on test stands beside them as the harder one,
 against the one model that validation picked. All comparisons of a task and regime are one family
 for Holm's correction, half of whose alpha begins with these two; the verdict is read off the
 interval at the level at which Holm tests.
@@ -53,7 +53,8 @@ class Pair(NamedTuple):
 
 
 class Best(NamedTuple):
-    """What validation picks in one regime; None where there is nothing to pick from."""
+    """What is compared in one regime: the model that settings name or validation picks, and the
+    baseline that validation picks; None where there is nothing to pick from."""
 
     model: str | None
     baseline: str | None
@@ -113,8 +114,10 @@ def pairs_of(scored: Mapping[str, Scored], validation: Mapping[str, float],
     known = set(baselines)
     models = [v for v in there if v not in known]
     others = [v for v in there if v in known]
-    best = Best(best_of(validation, models, higher_is_better),
-                best_of(validation, others, higher_is_better))
+    model = settings.headline
+    if model not in models:
+        model = best_of(validation, models, higher_is_better)
+    best = Best(model, best_of(validation, others, higher_is_better))
     on_test = best_of({v: scored[v].mean for v in others}, others, higher_is_better)
     reference = settings.reference if settings.reference in models else best.model
     models.sort(key=lambda v: v != best.model)  # the headline comes first

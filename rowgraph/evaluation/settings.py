@@ -15,7 +15,8 @@ class EvaluationSettings(Section):
 
     bootstrap: int = Field(1000, gt=1)
     fewest_dates: int = Field(5, gt=1)  # with fewer test dates entities are resampled instead
-    reference: str | None = "bart_gnn_finetuned"  # whom models are compared with; else the best
+    headline: str | None = "rowgraph"  # the model of the one answer; else the best on validation
+    reference: str | None = "rowgraph"  # whom models are compared with; else the headline's
     pairs: tuple[tuple[str, str], ...] = ()  # variants to compare besides
     baselines: tuple[str, ...] | None = None  # variants; null = those of baselines and peers
     bins: int = Field(10, gt=1)  # of a reliability curve, equally full

@@ -199,3 +199,14 @@ def test_the_words_are_written_by_what_read_the_interval(difference, low, high, 
 ])
 def test_figures_that_stand_together_have_equally_many_decimals(values, texts):
     assert written(*values) == texts
+
+
+def test_the_headline_is_the_named_model_where_it_ran_whatever_validation_says(kinds):
+    task = kinds.task("binary_classification")
+    predictions = kinds.answers(task, {"blend": 0.2, "lucky": 0.6, "baseline": 0.1})
+    named = SETTINGS.model_copy(update={"headline": "blend"})
+    frame, best = compared(task, predictions, ["baseline"], named)
+    assert best["rolling"].model == "blend"
+    assert frame.filter(headline=True)["variant"].to_list() == ["blend"]
+    absent = SETTINGS.model_copy(update={"headline": "nobody"})
+    assert compared(task, predictions, ["baseline"], absent)[1]["rolling"].model == "lucky"
