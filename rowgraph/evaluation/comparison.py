@@ -3,10 +3,10 @@
 Shapes: B bootstrap resamples.
 
 Opponents are picked without a look at test labels: the model that settings name (or the best on
-validation), the baseline and the reference that are best on validation. The baseline that is best on test stands beside them as the harder one,
-against the one model that validation picked. All comparisons of a task and regime are one family
-for Holm's correction, half of whose alpha begins with these two; the verdict is read off the
-interval at the level at which Holm tests.
+validation), the baseline and the reference that are best on validation. The baseline that is best
+on test stands beside them as the harder one, against the one model of the headline. All
+comparisons of a task and regime are one family for Holm's correction, half of whose alpha begins
+with these two; the verdict is read off the interval at the level at which Holm tests.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ comes first. The table of all scores is the record of the choice (docs/decisions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -73,15 +73,16 @@ def choose(scores: Iterable[Score], *, higher_is_better: bool) -> dict[str, Chos
 
 
 def choice_table(scores: Iterable[Score],
-                 chosen: Mapping[str, Mapping[str, Chosen]]) -> pl.DataFrame:
+                 chosen: Mapping[str, Mapping[str, Chosen | Sequence[Chosen]]]) -> pl.DataFrame:
     """Every score, and whether it belongs to what was chosen.
 
     Args:
-        chosen: by model and regime.
+        chosen: by model and regime; several where their answers are averaged.
     """
     frame = pl.DataFrame([vars(s) for s in scores], schema=SCHEMA, orient="row")
     picks = [{"model": m, "regime": r, "candidate": c.candidate, "step": c.step, "chosen": True}
-             for m, by_regime in chosen.items() for r, c in by_regime.items()]
+             for m, by_regime in chosen.items() for r, found in by_regime.items()
+             for c in ([found] if isinstance(found, Chosen) else found)]
     schema = {"model": pl.String, "regime": pl.String, "candidate": pl.String, "step": pl.Int64,
               "chosen": pl.Boolean}
     return frame.join(pl.DataFrame(picks, schema=schema, orient="row"),

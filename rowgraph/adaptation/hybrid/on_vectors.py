@@ -24,7 +24,6 @@ from rowgraph.tasks.label_tables import Task
 
 PATH = (*PENALTIES, 0.003, 0.001)
 KINDS = (PLAIN, "last", "half-life 6 horizons")  # of an entity's own labels
-LEVEL = "mean, pull 2"  # of `EntityHistory`
 FIELD = 3  # rows of a date from which on they are a field
 
 
@@ -109,10 +108,12 @@ class FittedVectors:
 
 
 def level_of(task: Task, own: OwnLabels, exam: Exam) -> FittedHistory:
-    """The entity's own level: the mean of its own labels, drawn a little to the median of all."""
-    history = EntityHistory(task, own)
-    chosen = next(c for c in history.candidates() if c.label == LEVEL)
-    return history.fit(chosen, exam, 0, 0)
+    """The entity's own level: of all that `entity_history` tries, what is nearest to the labels of
+    the rows fitted on. Each of these is answered from what was known before it."""
+    history, rows = EntityHistory(task, own), exam.fresh
+    tried = [history.fit(candidate, exam, 0, 0) for candidate in history.candidates()]
+    return min(tried, key=lambda one: float(np.abs(
+        one.predict(rows, (0,))[0] - rows.labels.target).mean()))
 
 
 def _of_date(vectors: np.ndarray, rows: Rows) -> np.ndarray:

@@ -45,6 +45,17 @@ class Part:
     trials: Trials
     drawn: bool
 
+    def chosen(self) -> dict[Regime, tuple[Chosen, ...]]:
+        """By regime what is averaged: the best on folds, and where rows may be aged the best of
+        the other age too, for folds tell the two hardly apart."""
+        found = {}
+        for regime, best in self.trials.chosen().items():
+            found[regime] = (best,)
+            if regime == "frozen_db" and self.trials.tried_aged:
+                other = self.trials.chosen(aged=not self.trials.candidate(best).aged)
+                found[regime] += (other[regime],)
+        return found
+
 
 def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Log,
                  ) -> dict[str, Any]:
@@ -91,7 +102,7 @@ class _Bench:
     def run(self) -> dict[str, Any]:
         """Everything."""
         parts = self.parts()
-        chosen = {part.name: part.trials.chosen() for part in parts}
+        chosen = {part.name: part.chosen() for part in parts}
         answers = {part.name: self.answers(part, chosen[part.name]) for part in parts}
         blended = [part for part in parts if part.name in self.settings.parts]
         mixtures = {regime: self.mixture(blended, chosen, regime) for regime in self.exams.regimes}
@@ -177,16 +188,14 @@ class _Bench:
         model.prepare((c, exam, trials.seed, last) for c in candidates
                       for exam in self.exams.folds)
         trials.run(candidates)
-        chosen = trials.chosen()
-        model.prepare((trials.candidate(one), self.exams.of_split(split), seed, self._furthest(
-            chosen, one)) for one in chosen.values() for seed in self.settings.seeds
-            for split in SPLITS)
-        return self.done(Part("finetuned", trials, True))
-
-    @staticmethod
-    def _furthest(chosen: Mapping[Regime, Chosen], one: Chosen) -> int:
-        """How long a candidate is trained that several regimes may have chosen."""
-        return max(c.step for c in chosen.values() if c.candidate == one.candidate)
+        part = Part("finetuned", trials, True)
+        chosen = [one for found in part.chosen().values() for one in found]
+        last = {one.candidate: max(c.step for c in chosen if c.candidate == one.candidate)
+                for one in chosen}
+        model.prepare((trials.candidate(one), self.exams.of_split(split), seed,
+                       last[one.candidate]) for one in chosen for seed in self.settings.seeds
+                      for split in SPLITS)
+        return self.done(part)
 
     def _history(self, vectors: RowVectors) -> Part:
         model = EntityHistory(self.task, self.own, "history")
@@ -209,20 +218,27 @@ class _Bench:
         self.steps += 1
         return part
 
-    def answers(self, part: Part, chosen: Mapping[Regime, Chosen],
+    def answers(self, part: Part, chosen: Mapping[Regime, tuple[Chosen, ...]],
                 ) -> dict[tuple[int, str, Regime], np.ndarray]:
         """A part's answers with what was chosen, by seed, split and regime."""
-        asked = {regime: {one} for regime, one in chosen.items()}
-        seeds = self.settings.seeds if part.drawn else self.settings.seeds[:1]
-        return {(seed, split, regime): answer for seed in seeds for split in SPLITS
-                for (regime, _), answer in part.trials.answers(asked, seed, split).items()}
+        found = {}
+        for seed in self.settings.seeds if part.drawn else self.settings.seeds[:1]:
+            for split in SPLITS:
+                answers = part.trials.answers(chosen, seed, split)
+                for regime, some in chosen.items():
+                    found[seed, split, regime] = np.mean(
+                        [answers[regime, one] for one in some], axis=0)
+        return found
 
-    def mixture(self, parts: list[Part], chosen: Mapping[str, Mapping[Regime, Chosen]],
+    def mixture(self, parts: list[Part],
+                chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]],
                 regime: Regime) -> Mixture:
         """The blend of a regime, from the folds."""
         asked = [exam.asked[regime].labels for exam in self.exams.folds]
-        answers = {part.name: part.trials.on_folds(regime, chosen[part.name][regime])
-                   for part in parts}
+        answers = {}
+        for part in parts:
+            each = [part.trials.on_folds(regime, one) for one in chosen[part.name][regime]]
+            answers[part.name] = [np.mean(fold, axis=0) for fold in zip(*each, strict=True)]
         return mix(self.task, answers, [a.target for a in asked], [a.times for a in asked])
 
     def note(self, regime: Regime, variant: str, seed: int, split: str,
@@ -235,7 +251,7 @@ class _Bench:
             self.steps += 1
 
     def _write_choices(self, parts: list[Part],
-                       chosen: Mapping[str, Mapping[Regime, Chosen]]) -> None:
+                       chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]]) -> None:
         scores: list[Score] = [score for part in parts for score in part.trials.scores]
         choice_table(scores, chosen).write_parquet(self.draft.path("choices.parquet"))
 
@@ -245,17 +261,17 @@ class _Bench:
             return None
         return measure(self.task.primary, target, answer, self.task.train.target)
 
-    def summary(self, chosen: Mapping[str, Mapping[Regime, Chosen]],
+    def summary(self, chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]],
                 mixtures: Mapping[Regime, Mixture]) -> dict[str, Any]:
         """For people: what was chosen, and how well it did."""
         task = self.task
         return {
             "metric": task.primary, "n_train": len(self.exams.test.fresh), "n_val": len(task.val),
             "n_test": len(task.test), "folds": [exam.name for exam in self.exams.folds],
-            "chosen": {regime: {name: {"candidate": found[regime].candidate,
-                                       "step": found[regime].step, "folds": found[regime].value}
-                                for name, found in chosen.items()}
-                       for regime in self.exams.regimes},
+            "chosen": {regime: {name: {
+                "candidate": " + ".join(one.candidate for one in found[regime]),
+                "step": found[regime][0].step, "folds": found[regime][0].value}
+                for name, found in chosen.items()} for regime in self.exams.regimes},
             "mixture": {regime: mixture.label for regime, mixture in mixtures.items()},
             "validation": self._means("val"), "results": self._means("test")}
 
