@@ -21,7 +21,14 @@ from rowgraph.cells.store import STATISTICS
 from rowgraph.forecasting.aggregation import PARTS, aggregate
 from rowgraph.forecasting.kernels import PER_AGE, PER_MOMENT, PER_NUMBER
 from rowgraph.forecasting.names import Names
-from rowgraph.forecasting.reader import PER_HORIZON, PER_MEANS, PER_WINDOWS, Batch, Messages
+from rowgraph.forecasting.reader import (
+    PER_HORIZON,
+    PER_MEANS,
+    PER_WINDOWS,
+    Batch,
+    Messages,
+    TableBatch,
+)
 from rowgraph.forecasting.relations import EDGE_STATISTICS
 
 PER_CODE = WORD_DIM + 1
@@ -30,6 +37,7 @@ FEATURES = {"numbers": PER_NUMBER, "codes": PER_CODE, "late_numbers": PER_NUMBER
             "means": PER_MEANS}
 MAKERS = {"numbers": "numbers", "codes": "codes", "late_numbers": "numbers",
           "late_codes": "codes", "moments": "moments", "windows": "windows", "means": "means"}
+CELLS = ("numbers", "codes", "late_numbers", "late_codes", "moments")  # of a row; two never change
 LAYERS = 2
 
 
@@ -168,49 +176,53 @@ class RowGraphEncoder(nn.Module):
 
     def forward(self, batch: Batch, names: Names, corrections: Corrections | None = None) -> Tensor:
         """float32 [B, V]."""
-        weights = self._weights(names, corrections)
-        nodes, recent = [], []
+        made = _Made(names, {kind: self.makers[MAKERS[kind]](columns) + (
+            0.0 if corrections is None else corrections.of(names, kind))
+            for kind, columns in names.columns.items()})
         tables = self.table(names.tables)
-        for found in batch.tables:
-            def taken(*kinds: str, table=found.table) -> Tensor:
-                parts = []
-                for kind in kinds:
-                    first, count = names.taken[kind][table]
-                    parts.append(weights[kind][first:first + count].flatten(0, 1))
-                return torch.cat(parts)
-
-            columns = sum(names.taken[kind][found.table][1] for kind in (
-                "numbers", "codes", "late_numbers", "late_codes", "moments"))
-            scale = 1 / max(columns, 1) ** 0.5
-            rows = (found.static @ taken("numbers", "codes")) * scale
-            own = taken("late_numbers", "late_codes", "moments") * scale
-            own = torch.cat([own, self.age.weight.T])
-            rows = rows + tables[names.table[found.table]] + self.age.bias
-            nodes.append(rows.index_select(0, found.place) + found.own @ own)
-            count = names.taken["windows"][found.table][1]
-            recent.append((found.windows @ taken("windows")) / max(count, 1) ** 0.5)
-        all_nodes = torch.cat(nodes).index_select(0, batch.order)
-        windows = torch.cat(recent).index_select(0, batch.window_order)
-        near = windows + all_nodes[:len(windows)]
-        all_nodes = torch.cat([near + self.inner(near), all_nodes[len(near):]])
-        first, count = names.taken["means"][batch.table]
-        means = batch.means @ weights["means"][first:first + count].flatten(0, 1)
-        means = means / max(count, 1) ** 0.5 + windows[:batch.seeds] + self.horizon(batch.horizon)
-        found = [all_nodes[:batch.seeds], means + self.mean_inner(means)]
-        up, down = (0.0, 0.0) if corrections is None else corrections.turns(names)
+        rows = [self._rows(found, made, tables[names.table[found.table]]) for found in batch.tables]
+        windows = [found.windows @ made.of(found.table, "windows")
+                   / made.count(found.table, "windows") ** 0.5 for found in batch.tables]
+        nodes = torch.cat(rows).index_select(0, batch.order)
+        recent = torch.cat(windows).index_select(0, batch.window_order)
+        near = recent + nodes[:len(recent)]
+        nodes = torch.cat([near + self.inner(near), nodes[len(near):]])
+        means = batch.means @ made.of(batch.table, "means")
+        means = means / made.count(batch.table, "means") ** 0.5 + recent[:batch.seeds] + self.horizon(batch.horizon)
+        found = [nodes[:batch.seeds], means + self.mean_inner(means)]
+        turns = None if corrections is None else corrections.turns(names)
         for k, (layer, messages) in enumerate(zip(self.layers, batch.layers, strict=True)):
-            turns = (0.0, 0.0) if corrections is None else (up[:, k], down[:, k])
-            all_nodes = layer(all_nodes, messages, names.edges, *turns)
-            found.append(all_nodes[:batch.seeds])
+            up, down = (0.0, 0.0) if turns is None else (turns[0][:, k], turns[1][:, k])
+            nodes = layer(nodes, messages, names.edges, up, down)
+            found.append(nodes[:batch.seeds])
         return self.output(torch.cat(found, dim=1))
 
-    def _weights(self, names: Names, corrections: Corrections | None) -> dict[str, Tensor]:
-        found = {}
-        for kind, columns in names.columns.items():
-            found[kind] = self.makers[MAKERS[kind]](columns)
-            if corrections is not None:
-                found[kind] = found[kind] + corrections.of(names, kind)
-        return found
+    def _rows(self, found: TableBatch, made: _Made, table: Tensor) -> Tensor:
+        """float32 [nodes, D]: the cells, age and table of each node, before it hears of others."""
+        scale = 1 / made.count(found.table, *CELLS) ** 0.5
+        rows = found.static @ made.of(found.table, *CELLS[:2]) * scale + table + self.age.bias
+        own = torch.cat([made.of(found.table, *CELLS[2:]) * scale, self.age.weight.T])
+        return rows.index_select(0, found.place) + found.own @ own
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """Weights that were made for all columns of a database, by kind: [columns, features, D]."""
+
+    names: Names
+    weights: dict[str, Tensor]
+
+    def of(self, table: str, *kinds: str) -> Tensor:
+        """float32 [features of all its columns of these kinds, D]."""
+        parts = []
+        for kind in kinds:
+            first, count = self.names.taken[kind][table]
+            parts.append(self.weights[kind][first:first + count].flatten(0, 1))
+        return torch.cat(parts)
+
+    def count(self, table: str, *kinds: str) -> int:
+        """Columns of these kinds, at least 1."""
+        return max(1, sum(self.names.taken[kind][table][1] for kind in kinds))
 
 
 def _mixing(width: int) -> nn.Sequential:
