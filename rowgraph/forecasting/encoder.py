@@ -188,7 +188,8 @@ class RowGraphEncoder(nn.Module):
         near = recent + nodes[:len(recent)]
         nodes = torch.cat([near + self.inner(near), nodes[len(near):]])
         means = batch.means @ made.of(batch.table, "means")
-        means = means / made.count(batch.table, "means") ** 0.5 + recent[:batch.seeds] + self.horizon(batch.horizon)
+        means = means / made.count(batch.table, "means") ** 0.5
+        means = means + recent[:batch.seeds] + self.horizon(batch.horizon)
         found = [nodes[:batch.seeds], means + self.mean_inner(means)]
         turns = None if corrections is None else corrections.turns(names)
         for k, (layer, messages) in enumerate(zip(self.layers, batch.layers, strict=True)):
