@@ -45,7 +45,7 @@ def test_nothing_leaks_along_any_path_and_a_control_moves_each(findings):
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
-    database = write_tickets(folder / "rel-desk", rows=700)
+    database = write_tickets(folder / "rel-desk", rows=450)
     return dataclasses.replace(database, knowledge=settle(database, Knowledge())[0])
 
 

@@ -1,10 +1,14 @@
-"""The blend: equal weights over all parts, moved only as far as folds over dates allow.
+"""The blend: equal weights over all sound parts, moved only as far as folds over dates allow.
 
 Weights are found on folds, where every part answers rows that it was not fitted on. How far they
-may move away from equal is chosen by leaving out dates: weights are found on the other dates and
-judged on those left out. Of moves that are as good within the spread over dates, the smallest.
+may move is chosen by leaving out dates: weights are found on the other dates and judged on those
+left out. Of moves that are as good within the spread over dates, the smallest.
 
-Shapes: P parts, n rows of all folds.
+A part that is too sure of itself would outvote the others in a mean of equal weights. So each
+starts with a weight in proportion to how much of its answers is worth keeping: how far it may stand
+from the constant answer where its own loss on the folds is lowest.
+
+Shapes: P parts, n rows of all folds, C numbers that make an answer (classes, else 1).
 """
 
 from __future__ import annotations
@@ -14,11 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rowgraph.adaptation.own_labels import constant_of
 from rowgraph.adaptation.trials import score_of
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import EPS
 
-MOVES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from equal weights to those of the folds
+MOVES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from first weights to those of the folds
+STRENGTHS = tuple(k / 20 for k in range(20, -1, -1))  # how much of its answers a part may keep
+FAINT = 1e-3  # the least strength, so that there is a mean even of parts that are all worthless
 BLOCKS = 6  # of dates, each left out once
 ITERATIONS = 200
 RATE = 0.5
@@ -30,11 +37,14 @@ class Mixture:
 
     Args:
         weights: by name of the part; their sum is one.
-        move: how far they are from equal ones.
+        strengths: by name, from 0 (no better than the constant) to 1 (sound as it is): where the
+            weights start from, in proportion.
+        move: how far weights have moved from there.
         scores: by move, the mean of the metric over left-out dates.
     """
 
     weights: Mapping[str, float]
+    strengths: Mapping[str, float]
     move: float
     scores: Mapping[float, float]
 
@@ -58,23 +68,49 @@ def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequen
         targets, times: of each fold's rows.
     """
     names = list(answers)
-    stacked = np.stack([np.concatenate(answers[name]) for name in names])
     target, block = np.concatenate(targets), _blocks(np.concatenate(times))
-    equal = np.full(len(names), 1 / len(names))
+    constant = constant_of(task, target)
+    whole = {name: np.concatenate(answers[name]) for name in names}
+    strengths = {name: _strength(task, found, target, constant) for name, found in whole.items()}
+    stacked = np.stack([whole[name] for name in names])
+    start = np.array([max(strengths[name], FAINT) for name in names])
+    start /= start.sum()
     sign = 1 if task.higher_is_better else -1
     gains: dict[float, list[float]] = {move: [] for move in MOVES}
     for left in np.unique(block) if block.max() > 0 else ():
         inside = block == left
         found = _weights(task, stacked[:, ~inside], target[~inside])
-        scores = [score_of(task, target[inside], _mean(_moved(equal, found, move),
+        scores = [score_of(task, target[inside], _mean(_moved(start, found, move),
                                                        stacked[:, inside])) for move in MOVES]
         if None not in scores:
             for move, score in zip(MOVES, scores, strict=True):
                 gains[move].append(sign * score)
     move = _smallest(gains)
-    weights = equal if move == 0 else _moved(equal, _weights(task, stacked, target), move)
-    return Mixture({name: float(w) for name, w in zip(names, weights, strict=True)}, move,
+    weights = start if move == 0 else _moved(start, _weights(task, stacked, target), move)
+    return Mixture({name: float(w) for name, w in zip(names, weights, strict=True)}, strengths,
+                   move,
                    {m: sign * float(np.mean(g)) for m, g in gains.items() if g})
+
+
+def _drawn(answers: np.ndarray, constant: np.ndarray, strength: float) -> np.ndarray:
+    return constant + strength * (answers - constant)
+
+
+def _strength(task: Task, answers: np.ndarray, target: np.ndarray, constant: np.ndarray) -> float:
+    """How much of a part's answers is kept; of equals the most."""
+    losses = [_loss(task, _drawn(answers, constant, strength), target) for strength in STRENGTHS]
+    return STRENGTHS[int(np.argmin(losses))]
+
+
+def _loss(task: Task, answers: np.ndarray, target: np.ndarray) -> float:
+    """The mean of absolute error or log loss."""
+    if task.task_type == "regression":
+        return float(np.abs(answers - target).mean())
+    if task.task_type == "multiclass_classification":
+        said = answers[np.arange(len(target)), target.astype(np.int64)]
+    else:
+        said = np.where(target == 1, answers, 1 - answers)
+    return float(-np.log(np.clip(said, EPS, None)).mean())
 
 
 def _smallest(gains: Mapping[float, list[float]]) -> float:
@@ -91,8 +127,8 @@ def _smallest(gains: Mapping[float, list[float]]) -> float:
     return best
 
 
-def _moved(equal: np.ndarray, found: np.ndarray, move: float) -> np.ndarray:
-    return (1 - move) * equal + move * found
+def _moved(start: np.ndarray, found: np.ndarray, move: float) -> np.ndarray:
+    return (1 - move) * start + move * found
 
 
 def _mean(weights: np.ndarray, answers: np.ndarray) -> np.ndarray:

@@ -30,7 +30,8 @@ from rowgraph.tasks.regimes import Regime
 
 Log = Callable[[int, Mapping[str, float]], None]
 NAME = "rowgraph"
-MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64, "move": pl.Float64}
+MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64,
+            "strength": pl.Float64, "move": pl.Float64}
 VARIANTS = {  # what a part is called where it stands alone; the others are of the baselines too
     "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
     "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned",
@@ -66,7 +67,7 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
             known past labels of later seeds under `rolling`.
         features_folder: the window features of the task with the same regimes and folds.
         draft: gets `predictions.parquet`, `choices.parquet` and `mixtures.parquet` (regime, part,
-            weight, move: how far the weights are from equal). Finished trainings lie in its state.
+            weight, strength, move: `blending.Mixture`). Finished trainings lie in its state.
         log: called with the validation metric of each variant that is done.
 
     Returns:
@@ -119,7 +120,8 @@ class _Bench:
                     self.note(regime, NAME, seed, split, mixture.of(found))
         write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
         self._write_choices(parts, chosen)
-        pl.DataFrame([{"regime": regime, "part": name, "weight": weight, "move": mixture.move}
+        pl.DataFrame([{"regime": regime, "part": name, "weight": weight,
+                       "strength": mixture.strengths[name], "move": mixture.move}
                       for regime, mixture in mixtures.items()
                       for name, weight in mixture.weights.items()],
                      schema=MIXTURES, orient="row").write_parquet(

@@ -31,17 +31,17 @@ def test_a_bad_part_loses_its_weight_where_every_date_says_so(world):
     answers = {"good": [good], "upside down": [1 - good], "noise": [random.uniform(0.01, 0.99,
                                                                                  400)]}
     found = mix(world.task, answers, [target], [times])
-    assert found.move > 0
-    assert found.weights["good"] > 0.5
-    assert found.weights["upside down"] < 0.25
+    assert found.weights["good"] > 0.8
+    assert found.weights["upside down"] < 0.05
 
 
-def test_one_date_chooses_nothing(world):
+def test_one_date_moves_nothing(world):
     target, _, random = folds(world.task)
-    answers = {"one": [np.clip(target, 0.01, 0.99)], "two": [random.uniform(0.01, 0.99, 400)]}
-    found = mix(world.task, answers, [target], [np.zeros(400)])
+    better, worse = (np.clip(0.5 + 0.3 * (target - 0.5) + random.normal(0, noise, 400), 0.01, 0.99)
+                     for noise in (0.05, 0.15))
+    found = mix(world.task, {"better": [better], "worse": [worse]}, [target], [np.zeros(400)])
     assert found.move == 0
-    assert list(found.weights.values()) == [0.5, 0.5]
+    np.testing.assert_allclose(list(found.weights.values()), 0.5)
 
 
 @pytest.mark.parametrize("kind", ["regression", "multiclass"])
@@ -59,6 +59,16 @@ def test_every_kind_moves_towards_what_is_right(kind, regression_world, multicla
         wrong = np.roll(right, 1, axis=1)
     found = mix(task, {"right": [right], "wrong": [wrong]}, [target], [times])
     assert found.weights["right"] > 0.6
+
+
+def test_a_part_that_is_too_sure_of_itself_starts_with_little_weight(world):
+    target, _, random = folds(world.task)
+    good = np.clip(0.5 + 0.3 * (target - 0.5) + random.normal(0, 0.1, 400), 0.01, 0.99)
+    loud = np.where(random.random(400) < 0.5, 0.999, 0.001)
+    found = mix(world.task, {"good": [good], "loud": [loud]}, [target], [np.zeros(400)])
+    assert found.strengths["good"] == 1
+    assert found.strengths["loud"] < 0.3
+    assert found.weights["loud"] < 0.25
 
 
 def test_weights_are_never_negative_and_sum_to_one(world):

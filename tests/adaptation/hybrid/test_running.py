@@ -37,8 +37,9 @@ def test_every_kind_of_task_is_answered_by_every_part_and_the_blend(name, reques
 
 def test_the_blend_is_the_weighted_mean_of_its_parts(world, hybrid_ran):
     folder, predictions, _ = hybrid_ran(world.task, parts=("untrained", "own_past"), beside=())
+    frame = pl.read_parquet(folder / "mixtures.parquet")
     weights = {(m["regime"], m["part"]): m["weight"]
-               for m in pl.read_parquet(folder / "mixtures.parquet").iter_rows(named=True)}
+               for m in frame.iter_rows(named=True)}
     for regime in ("frozen_db", "rolling"):
         by_name = {run.variant: splits["test"] for run, splits in predictions.items()
                    if run.regime == regime and run.seed == 0}
