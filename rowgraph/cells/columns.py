@@ -191,14 +191,14 @@ class Tables:
 
     def _shares(self, table: str, name: str, counts: pl.DataFrame | None,
                 bounds: tuple[float, float]) -> list[Column]:
-        if counts is None:
+        if counts is None or not self.frequent:
             return []
+        number, total = counts.to_series(1).to_numpy(), counts.to_series(1).sum()
+        often = (number >= OFTEN) & (number / total >= bounds[0]) & (number / total <= bounds[1])
         values = [v if isinstance(v, str) else f"{v!r}".removesuffix(".0")
-                  for v in counts.to_series(0).to_list()]
-        times = counts.to_series(1).to_list()
-        frequent = [(-n, v) for n, v in zip(times, values, strict=True)
-                    if n >= OFTEN and _between(n / sum(times), bounds)]
-        most = self.frequent if len(values) > 2 else min(self.frequent, 1)
+                  for v in counts.to_series(0).filter(pl.Series(often)).to_list()]
+        frequent = [(-n, v) for n, v in zip(number[often].tolist(), values, strict=True)]
+        most = self.frequent if len(counts) > 2 else min(self.frequent, 1)
         return [Column(table, name, "share", value) for _, value in sorted(frequent)[:most]]
 
 
