@@ -12,6 +12,7 @@ from rowgraph.adaptation.exams import Exam, Exams, Rows
 from rowgraph.tasks.choosing import Chosen, Score, choose
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import Run
 from rowgraph.tasks.regimes import Regime
 
 
@@ -140,6 +141,19 @@ class Trials:
                           for step, answer in zip(ordered, answers, strict=True)}
         return {(regime, one): found[regime, one.candidate, one.step]
                 for regime, choices in asked.items() for one in choices}
+
+
+def mean_scores(task: Task, predictions: Mapping[Run, Mapping[str, np.ndarray]],
+                split: str) -> dict[str, dict[str, float | None]]:
+    """The primary metric of a split by regime and variant, the mean over seeds; None where it is
+    undefined."""
+    values: dict[str, dict[str, list[float | None]]] = {}
+    for run, splits in predictions.items():
+        value = score_of(task, task.labels(split).target, splits[split])
+        values.setdefault(run.regime, {}).setdefault(run.variant, []).append(value)
+    return {regime: {name: None if None in found else float(np.mean(found))
+                     for name, found in by_variant.items()}
+            for regime, by_variant in values.items()}
 
 
 def score_of(task: Task, target: np.ndarray, answer: np.ndarray) -> float | None:

@@ -19,7 +19,7 @@ from rowgraph.adaptation.own_labels import (
 )
 from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
 from rowgraph.adaptation.sheets import Sheets
-from rowgraph.adaptation.trials import Fitted, Trials
+from rowgraph.adaptation.trials import Fitted, Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.blending import NAME as BLEND
 from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
@@ -28,7 +28,6 @@ from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.label_tables import Task
-from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
 from rowgraph.tasks.regimes import Regime
 
@@ -108,7 +107,7 @@ class _Bench:
             return
         self.predictions.setdefault(Run(regime, variant, seed), {})[split] = answer
         if split == "val":
-            value = self._value(split, answer)
+            value = score_of(self.task, self.task.labels(split).target, answer)
             if value is not None:
                 self.log(self.steps, {f"{regime}/{variant}/val_{self.task.primary}": value})
                 self.steps += 1
@@ -245,12 +244,6 @@ class _Bench:
                 found = fitted[one.candidate].importances(one.step)
                 self.importances += [(regime, name, *each) for each in found[:SHOWN]]
 
-    def _value(self, split: str, answer: np.ndarray) -> float | None:
-        target = self.task.labels(split).target
-        if self.task.task_type != "regression" and len(np.unique(target)) < 2:
-            return None
-        return measure(self.task.primary, target, answer, self.task.train.target)
-
     def summary(self) -> dict[str, Any]:
         """For people: what was chosen, and how well it did."""
         task = self.task
@@ -261,13 +254,5 @@ class _Bench:
                                        "step": found[regime].step}
                                 for name, found in self.chosen.items()}
                        for regime in self.exams.regimes},
-            "validation": self._means("val"), "results": self._means("test")}
-
-    def _means(self, split: str) -> dict[str, dict[str, float | None]]:
-        values: dict[str, dict[str, list[float | None]]] = {}
-        for run, splits in self.predictions.items():
-            values.setdefault(run.regime, {}).setdefault(run.variant, []).append(
-                self._value(split, splits[split]))
-        return {regime: {name: None if None in found else float(np.mean(found))
-                         for name, found in by_variant.items()}
-                for regime, by_variant in values.items()}
+            "validation": mean_scores(task, self.predictions, "val"),
+            "results": mean_scores(task, self.predictions, "test")}

@@ -19,16 +19,10 @@ from torch import Tensor, nn
 from rowgraph.cells.names import NAME_DIM, WORD_DIM
 from rowgraph.cells.store import STATISTICS
 from rowgraph.forecasting.aggregation import PARTS, aggregate
+from rowgraph.forecasting.batches import Batch, Messages, TableBatch
 from rowgraph.forecasting.kernels import PER_AGE, PER_MOMENT, PER_NUMBER
 from rowgraph.forecasting.names import Names
-from rowgraph.forecasting.reader import (
-    PER_HORIZON,
-    PER_MEANS,
-    PER_WINDOWS,
-    Batch,
-    Messages,
-    TableBatch,
-)
+from rowgraph.forecasting.reader import PER_HORIZON, PER_MEANS, PER_WINDOWS
 from rowgraph.forecasting.relations import EDGE_STATISTICS
 
 PER_CODE = WORD_DIM + 1

@@ -1,12 +1,7 @@
 """A database as the encoder reads it: what each seed may see of it, as features without weights.
 
-A batch holds, for the sampled nodes of each table, cells that depend on the row alone (once for
-every distinct row), cells that depend on the seed too (ages, cells known later than their row), and
-windows over the full adjacency for seeds and first-hop rows. Nodes of all tables are then in one
-order, by hop, so that each layer is a few large operations however many tables and keys there are.
-
-Legend: n nodes of a table, U distinct rows, N nodes of all tables, S segments (the neighbours of
-one node along one edge type), E edges, K features.
+Cells, ages, windows over the full adjacency and sampled neighbours of some seeds become a
+`rowgraph.forecasting.batches.Batch`.
 """
 
 from __future__ import annotations
@@ -21,6 +16,7 @@ from rowgraph.cells.scales import MISSING
 from rowgraph.cells.store import Cells, Sheet, words_of
 from rowgraph.databases.database import NEVER, TIMELESS
 from rowgraph.features.windows import look_back
+from rowgraph.forecasting.batches import Batch, Messages, TableBatch
 from rowgraph.forecasting.kernels import (
     DAY,
     PER_AGE,
@@ -36,7 +32,7 @@ from rowgraph.forecasting.kernels import (
 )
 from rowgraph.forecasting.relations import OWN_KEY, Relation, relations_of
 from rowgraph.graph.entity_graph import EdgeType, EntityGraph
-from rowgraph.graph.sampling import TemporalNeighborSampler
+from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
 from rowgraph.tasks.regimes import hidden
 
 DAYS = (7, 30, 90, 365)  # of windows
@@ -49,87 +45,6 @@ MEANS = len(HORIZONS) + 1  # windows of means: of horizons, and ever
 PER_MEANS = MEANS * PER_MEAN
 PER_HORIZON = 4
 UNSEEN = -1  # the row of a seed that is not there yet
-
-
-@dataclass(frozen=True, eq=False)
-class TableBatch:
-    """The nodes of one table.
-
-    Args:
-        table: its name.
-        static: float32 [U, K]: cells of distinct rows.
-        place: int64 [n], of each node's row among these.
-        own: float32 [n, K]: cells that depend on the seed too.
-        windows: float32 [nodes of the seeds and the first hop, K].
-    """
-
-    table: str
-    static: Tensor
-    place: Tensor
-    own: Tensor
-    windows: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Messages:
-    """What the first nodes hear in one layer.
-
-    Args:
-        nodes: how many hear.
-        up: int64 [3, E]: edges from the row that a key names: source, node, edge type.
-        down: int64 [E]: sources of the other edges, grouped by segment, newest first.
-        starts: int64 [S + 1]: where each segment begins.
-        node, kind: int64 [S]: of each segment.
-        share: float32 [nodes, 1]: one over the root of how many things each node hears.
-    """
-
-    nodes: int
-    up: Tensor
-    down: Tensor
-    starts: Tensor
-    node: Tensor
-    kind: Tensor
-    share: Tensor
-
-    def to(self, device: torch.device) -> Messages:
-        """The same on a device."""
-        return Messages(self.nodes, *(getattr(self, name).to(device) for name in (
-            "up", "down", "starts", "node", "kind", "share")))
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Some seeds with all that they may see.
-
-    Args:
-        table: of the seeds.
-        seeds: how many.
-        tables: nodes by table.
-        order: int64 [N]: nodes of all tables, one table after the other, by hop; seeds first.
-        window_order: the same for those with windows.
-        means: float32 [seeds, K]: of the columns of the seeds' relations.
-        horizon: float32 [seeds, PER_HORIZON]: how long and how far ahead is asked.
-        layers: of the first hop and the seeds, then of the seeds.
-    """
-
-    table: str
-    seeds: int
-    tables: tuple[TableBatch, ...]
-    order: Tensor
-    window_order: Tensor
-    means: Tensor
-    horizon: Tensor
-    layers: tuple[Messages, ...]
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        if device.type == "cpu":
-            return self
-        tables = tuple(TableBatch(t.table, *(getattr(t, name).to(device) for name in (
-            "static", "place", "own", "windows"))) for t in self.tables)
-        return Batch(self.table, self.seeds, tables, *(getattr(self, name).to(device) for name in (
-            "order", "window_order", "means", "horizon")),
-            tuple(layer.to(device) for layer in self.layers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,9 +187,9 @@ class Reader:
             moments[hidden(known[rows], before), k] = NEVER
         return np.ascontiguousarray(moments)
 
-    def widths(self, before: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+    def _widths(self, horizon: np.ndarray) -> np.ndarray:
         """int64 [n, WINDOWS - 1]: the spans of the windows of some seeds, microseconds."""
-        out = np.empty((len(before), WINDOWS - 1), np.int64)
+        out = np.empty((len(horizon), WINDOWS - 1), np.int64)
         out[:, :len(self._fixed)] = self._fixed
         out[:, len(self._fixed):] = horizon[:, None] * np.array(HORIZONS)
         return out
@@ -283,7 +198,7 @@ class Reader:
                  horizon: np.ndarray) -> np.ndarray:
         relations = self.relations[table]
         out = np.zeros((len(rows), len(relations) * PER_WINDOWS), np.float32)
-        widths = self.widths(before, horizon)
+        widths = self._widths(horizon)
         for k, relation in enumerate(relations):
             events = relation.events
             looks = look_back(events.indptr, events.times, rows, before, (), widths)
@@ -312,7 +227,8 @@ class Reader:
             np.log1p(ahead / horizon) / 2, np.log1p(ahead / self.span * TOP) / 4],
             axis=1).astype(np.float32))
 
-    def _window_order(self, order: np.ndarray, sampled, starts: dict[str, int]) -> np.ndarray:
+    def _window_order(self, order: np.ndarray, sampled: SampledBatch,
+                      starts: dict[str, int]) -> np.ndarray:
         """Where the windows of seeds and first-hop nodes lie, tables one after the other."""
         place, at = np.full(len(order), -1), 0
         for name, counts in sampled.num_sampled_nodes.items():
@@ -321,8 +237,8 @@ class Reader:
             at += near
         return place[order[:at]]
 
-    def _messages(self, sampled, hop: int, heard: dict[str, int], starts: dict[str, int],
-                  place: np.ndarray) -> Messages:
+    def _messages(self, sampled: SampledBatch, hop: int, heard: dict[str, int],
+                  starts: dict[str, int], place: np.ndarray) -> Messages:
         up, down, node, kind, sizes = [], [], [], [], []
         for edge, edge_index in sampled.edge_index.items():
             source, relation, destination = edge

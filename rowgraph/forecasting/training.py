@@ -187,10 +187,10 @@ def _loss(past: Past, weights: Weights, settings: ForecastSettings, random: np.r
 
 
 def answers_of(reader: Reader, weights: Weights, names: Names, asked: Asked,
-               device: torch.device, own_row: bool = False) -> tuple[Tensor, Tensor]:
+               device: torch.device) -> tuple[Tensor, Tensor]:
     """What weights answer, float32 [q] twice, as `QuestionHead` says."""
-    batch = reader.batch(asked.table, asked.rows, asked.before, asked.horizon, asked.ahead,
-                         own_row).to(device)
+    batch = reader.batch(asked.table, asked.rows, asked.before, asked.horizon,
+                         asked.ahead).to(device)
     vectors = weights.encoder(batch, names, weights.corrections)
     return weights.head(vectors, names, asked, batch.horizon)
 

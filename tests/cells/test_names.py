@@ -20,8 +20,8 @@ def test_ways_to_write_a_name_are_nearer_to_each_other_than_to_other_names():
 
 
 def test_vectors_are_the_same_on_any_day_and_for_any_name():
-    assert name_vector("results", "points")[:2].tolist() == [
-        float(np.float32(x)) for x in name_vector("results", "points")[:2]]
+    np.testing.assert_allclose(name_vector("results", "points")[:3],
+                               [0.60179061, -0.40156493, 1.25650299], rtol=1e-6)
     for odd in ("", "^a.*$", "größe", "?!", "a" * 10_000, "日付"):
         assert np.isfinite(name_vector(odd)).all()
         assert np.isfinite(word_vector(odd)).all()

@@ -8,7 +8,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rowgraph.cells.store import Cells
 from rowgraph.databases.database import NEVER, TIMELESS
 from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.settling import settle
@@ -133,4 +132,3 @@ def test_any_schema_can_be_read(seed, tmp_path_factory, reading_of):
     batch = reader.batch("t0", labels.rows, labels.times, np.full(len(labels), 2), np.zeros(
         len(labels), np.int64))
     assert all(bool(torch.isfinite(x).all()) for x in everything(batch))
-    assert isinstance(reader.cells, Cells)

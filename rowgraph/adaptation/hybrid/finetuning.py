@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from rowgraph.adaptation.exams import Exam, Exams, Rows
 from rowgraph.adaptation.heads import Answer, answer_of
-from rowgraph.adaptation.hybrid.on_vectors import level_of
+from rowgraph.adaptation.hybrid.on_vectors import KINDS, level_of
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
@@ -35,7 +35,6 @@ from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.label_tables import Task
 
 CHECKPOINTS = 4  # of a training, at which it may be stopped
-KINDS = ("mean", "last", "half-life 6 horizons")  # of an entity's own labels
 RISE = 0.1  # share of the steps in which the rate rises
 
 

@@ -20,11 +20,10 @@ from rowgraph.adaptation.hybrid.zero_shot import ZeroShot
 from rowgraph.adaptation.own_labels import EntityHistory, OwnLabels
 from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
 from rowgraph.adaptation.sheets import Sheets
-from rowgraph.adaptation.trials import Trials
+from rowgraph.adaptation.trials import Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
-from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
 from rowgraph.tasks.regimes import Regime
 
@@ -247,7 +246,9 @@ class _Bench:
              answer: np.ndarray) -> None:
         """Keep predictions."""
         self.predictions.setdefault(Run(regime, variant, seed), {})[split] = answer
-        value = self._value(split, answer) if split == "val" else None
+        value = None
+        if split == "val":
+            value = score_of(self.task, self.task.val.target, answer)
         if value is not None:
             self.log(self.steps, {f"{regime}/{variant}/val_{self.task.primary}": value})
             self.steps += 1
@@ -256,12 +257,6 @@ class _Bench:
                        chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]]) -> None:
         scores: list[Score] = [score for part in parts for score in part.trials.scores]
         choice_table(scores, chosen).write_parquet(self.draft.path("choices.parquet"))
-
-    def _value(self, split: str, answer: np.ndarray) -> float | None:
-        target = self.task.labels(split).target
-        if self.task.task_type != "regression" and len(np.unique(target)) < 2:
-            return None
-        return measure(self.task.primary, target, answer, self.task.train.target)
 
     def summary(self, chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]],
                 mixtures: Mapping[Regime, Mixture]) -> dict[str, Any]:
@@ -275,13 +270,5 @@ class _Bench:
                 "step": found[regime][0].step, "folds": found[regime][0].value}
                 for name, found in chosen.items()} for regime in self.exams.regimes},
             "mixture": {regime: mixture.label for regime, mixture in mixtures.items()},
-            "validation": self._means("val"), "results": self._means("test")}
-
-    def _means(self, split: str) -> dict[str, dict[str, float | None]]:
-        values: dict[str, dict[str, list[float | None]]] = {}
-        for run, splits in self.predictions.items():
-            values.setdefault(run.regime, {}).setdefault(run.variant, []).append(
-                self._value(split, splits[split]))
-        return {regime: {name: None if None in found else float(np.mean(found))
-                         for name, found in by_variant.items()}
-                for regime, by_variant in values.items()}
+            "validation": mean_scores(task, self.predictions, "val"),
+            "results": mean_scores(task, self.predictions, "test")}

@@ -13,10 +13,11 @@ import torch
 from rowgraph.adaptation.exams import Exam, Rows
 from rowgraph.cells.store import Cells
 from rowgraph.forecasting.answers import with_answers
+from rowgraph.forecasting.batches import Batch
 from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.own_past import OwnPast
 from rowgraph.forecasting.pretraining import load_forecast_weights
-from rowgraph.forecasting.reader import Batch, Reader
+from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.training import Weights
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.tasks.label_tables import Task

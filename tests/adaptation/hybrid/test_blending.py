@@ -1,7 +1,5 @@
 """The blend: equal unless the dates agree that it should not be."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -79,4 +77,3 @@ def test_weights_are_never_negative_and_sum_to_one(world):
         weights = np.array(list(mix(world.task, answers, [target], [times]).weights.values()))
         assert (weights >= 0).all()
         np.testing.assert_allclose(weights.sum(), 1)
-    assert dataclasses.is_dataclass(world.task)
