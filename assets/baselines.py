@@ -21,7 +21,7 @@ def baseline_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.databases.database import Database
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(source.folder), node.task)
+            task = load_task(Database.open(source.folder), node.task, settings)
             return run_baselines(task, window_features.folder, settings, draft, log=log)
 
         return build(context, node, {"source": source, "window_features": window_features}, make)
@@ -44,7 +44,7 @@ def peer_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(source.folder), node.task)
+            task = load_task(Database.open(source.folder), node.task, settings)
             with context.resources.compute.session() as device:
                 return run_peers(task, EntityGraph.load(entity_graph.folder), settings, draft,
                                  device=device, log=log)

@@ -27,7 +27,7 @@ def rowgraph_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.databases.database import Database
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(inputs["source"].folder), node.task)
+            task = load_task(Database.open(inputs["source"].folder), node.task, settings)
             with context.resources.compute.session() as device:
                 ground = Ground(reading(inputs), task, inputs["own_past_weights"].folder,
                                 inputs["forecast_weights"].folder, settings, device)
@@ -53,7 +53,7 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(inputs["source"].folder), node.task)
+            task = load_task(Database.open(inputs["source"].folder), node.task, settings)
             graph = EntityGraph.load(inputs["entity_graph"].folder)
             with context.resources.compute.session() as device:
                 vectors = _vectors(inputs, task, graph, draft, device, log)

@@ -22,7 +22,7 @@ def evaluation(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.evaluation.evaluating import evaluate_task
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(inputs["source"].folder), node.task)
+            task = load_task(Database.open(inputs["source"].folder), node.task, settings)
             folders = {name: a.folder for name, a in inputs.items() if name != "source"}
             return evaluate_task(task, folders, settings, draft, log=log)
 

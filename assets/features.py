@@ -21,7 +21,7 @@ def window_features(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.features.store import write_window_features
             from rowgraph.tasks.loading import load_task
 
-            task = load_task(Database.open(source.folder), node.task)
+            task = load_task(Database.open(source.folder), node.task, settings)
             return write_window_features(task, settings, draft, log=log)
 
         return build(context, node, {"source": source}, make)

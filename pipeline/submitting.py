@@ -25,8 +25,8 @@ def submit(environment: Environment, folder: Path, regime: str, variant: str | N
     for p in planned.values():
         if p.node.stage == "evaluation" and p.artifact is not None:
             source = planned[p.node.inputs["source"]].artifact
-            evaluated.append((load_task(Database.open(source.folder), p.node.task),
-                              p.artifact.folder))
+            evaluated.append((load_task(Database.open(source.folder), p.node.task,
+                                        p.node.section), p.artifact.folder))
     if not evaluated:
         raise ValueError(f"the profile '{environment.profile.name}' has no finished evaluation; "
                          f"make one with `rowgraph run -p {environment.profile.name}`")

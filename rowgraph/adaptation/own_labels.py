@@ -57,7 +57,7 @@ class OwnLabels:
     def __init__(self, task: Task):
         self._task = task
         self._events = known_labels(task)
-        target = indicators(task, task.known.then(task.test).target)
+        target = indicators(task, task.told.target)
         self._values = np.ascontiguousarray(target[self._events.rows].T)
 
     def of(self, rows: Rows, kind: str) -> tuple[np.ndarray, np.ndarray]:

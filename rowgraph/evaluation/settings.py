@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from rowgraph.adaptation.settings import AdaptationSettings, Variant
-from rowgraph.settings import Section
+from rowgraph.tasks.settings import LabelSettings
 
 
-class EvaluationSettings(Section):
+class EvaluationSettings(LabelSettings):
     """How figures get their intervals: docs/decisions/statistics.md."""
 
     bootstrap: int = Field(1000, gt=1)

@@ -28,9 +28,9 @@ def known_labels(task: Task) -> Events:
     """The labels of every entity as events, dated when they were known.
 
     Returns:
-        Events of the entity table's rows; their rows are positions in train, validation, test.
+        Events of the entity table's rows; their rows are positions in `Task.told`.
     """
-    labels = task.known.then(task.test)
+    labels = task.told
     return Events.grouped(labels.rows, labels.times + task.timedelta, np.arange(len(labels)),
                           task.database.num_rows(task.entity_table))
 
@@ -47,7 +47,7 @@ def past_mean(task: Task, rows: np.ndarray, before: np.ndarray) -> np.ndarray:
         float64 [n].
     """
     events = known_labels(task)
-    target = task.known.then(task.test).target[events.rows]
+    target = task.told.target[events.rows]
     looks = look_back(events.indptr, events.times, rows, before, (), ())
     return _mean(summaries(events.indptr, target, looks)[:, 0])
 
@@ -95,8 +95,8 @@ def history_of(task: Task, seeds: Seeds,
 
 
 def _targets(task: Task) -> dict[str, np.ndarray]:
-    """float64 [labels] of train, validation and test, by what they are."""
-    target = task.known.then(task.test).target
+    """float64 [labels] of `Task.told`, by what they are."""
+    target = task.told.target
     if isinstance(target, Destinations):
         return {"links": target.counts.astype(np.float64)}
     if task.task_type == "multiclass_classification":

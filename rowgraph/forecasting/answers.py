@@ -34,7 +34,7 @@ def with_answers(graph: EntityGraph, cells: Cells, task: Task) -> tuple[EntityGr
     table = TABLE
     while table in graph.num_nodes:
         table += "_"
-    labels = task.known.then(task.test)
+    labels = task.told
     known = labels.times + task.timedelta
     order = np.argsort(known, kind="stable")
     rows, known, target = labels.rows[order], known[order], labels.target[order]

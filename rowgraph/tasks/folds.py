@@ -50,15 +50,14 @@ def folds_of(task: Task, count: int) -> tuple[Fold, ...]:
         count: folds wanted, at least 1. Older ones that would have less than a tenth of the
             training rows to fit on, or labels of one class only on either side, are left out.
     """
-    known, train = task.known, len(task.train)
+    known, train, dates = task.known, len(task.train), task.dates
     cut = task.database.val_timestamp
     span = int(task.test.times.max() - task.test.times.min())
     validation = np.arange(train, len(known))
     aged = validation[known.times[validation] <= known.times[validation].min() + span]
     folds = [Fold(cut, np.arange(train), aged if len(aged) else validation)]
-    moments = np.unique(task.train.times)
     while len(folds) < count:
-        older = moments[moments <= cut - task.timedelta]  # whose outcomes were known by the cut
+        older = dates[dates <= cut - task.timedelta]  # whose outcomes were known by the cut
         if not len(older):
             break
         ends = older[-1]

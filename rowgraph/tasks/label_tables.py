@@ -125,6 +125,9 @@ class Task:
             many of them are judged.
         autocomplete: the label is a cell of the entity row itself. The row's other cells and its
             own foreign keys are visible at its seed, although row and seed have the same time.
+        whole: of a task with a share of its labels (`rowgraph.tasks.thinning`): the one with all.
+        told_test: int64, positions of the test rows whose outcomes become known to later seeds;
+            None is all.
     """
 
     name: str
@@ -139,6 +142,8 @@ class Task:
     destination_table: str | None = None
     eval_k: int | None = None
     autocomplete: bool = False
+    whole: Task | None = None
+    told_test: np.ndarray | None = None
 
     @property
     def binary(self) -> bool:
@@ -168,3 +173,16 @@ class Task:
     def known(self) -> LabelTable:
         """Training and then validation label rows: all that may be fitted or chosen on."""
         return self.train.then(self.val)
+
+    @cached_property
+    def told(self) -> LabelTable:
+        """The label rows whose outcomes are known to seeds that see that far: those of `known`,
+        and under `rolling` test rows too, whose past labels are facts of the visible database."""
+        test = self.test if self.told_test is None else self.test.take(self.told_test)
+        return self.known.then(test)
+
+    @property
+    def dates(self) -> np.ndarray:
+        """int64, ascending, microseconds: when training rows are asked, whether or not their
+        labels are known."""
+        return np.unique((self.whole or self).train.times)

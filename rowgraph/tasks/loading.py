@@ -23,6 +23,8 @@ from rowgraph.tasks.kinds import TASK_TYPES
 from rowgraph.tasks.label_columns import Unusable, columns_of, label_tables, read_columns
 from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.regimes import Split
+from rowgraph.tasks.settings import LabelSettings
+from rowgraph.tasks.thinning import thinned
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -33,8 +35,11 @@ def task_names(database: Database, extra_tasks: Path | None = None) -> list[str]
             if (path / MANIFEST).exists()]
 
 
-def load_task(database: Database, name: str) -> Task:
+def load_task(database: Database, name: str, labels: LabelSettings | None = None) -> Task:
     """Read a task of a database.
+
+    Args:
+        labels: how many of its labels are known (`rowgraph.tasks.thinning`); None is all.
 
     Returns:
         The task. Its database hides the columns that the task must not see.
@@ -46,7 +51,7 @@ def load_task(database: Database, name: str) -> Task:
     task, problems = _read(database, name, None, None)
     if problems:
         raise ValueError("\n".join(problems))
-    return task
+    return task if labels is None else thinned(task, labels)
 
 
 def check_tasks(database: Database, names: Iterable[str],

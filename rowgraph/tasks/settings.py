@@ -12,7 +12,14 @@ from rowgraph.tasks.regimes import Regime
 FinalFit = Literal["train", "train_and_validation"]
 
 
-class SplitSettings(Section):
+class LabelSettings(Section):
+    """How many labels are known: docs/decisions/few-labels.md."""
+
+    label_share: float = Field(1.0, gt=0, le=1)  # of training, validation and past test labels
+    label_draw: int = Field(0, ge=0)  # which of them
+
+
+class SplitSettings(LabelSettings):
     """One look for every stage of a task; a profile's `splits` sets it everywhere at once."""
 
     regimes: tuple[Regime, ...] = ("frozen_db", "rolling")

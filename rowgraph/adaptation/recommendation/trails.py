@@ -163,13 +163,10 @@ def _by_labels(task: Task, walker: Walker, kind: Kind, name: str, anchors: Ancho
     They are dated when their outcome was known, and later by the lag that test rows suffer.
     """
     lag = label_lag(task)
-    anchor, destination, time = [], [], []
-    for labels in (task.train, task.val, task.test):
-        row, link = labels.target.pairs()
-        anchor.append(anchors(labels.rows, labels.times)[row])
-        destination.append(link)
-        time.append(labels.times[row] + task.timedelta + lag)
-    links = _links(task, walker, *map(np.concatenate, (anchor, destination, time)), count)
+    labels = task.told
+    row, destination = labels.target.pairs()
+    links = _links(task, walker, anchors(labels.rows, labels.times)[row], destination,
+                   labels.times[row] + task.timedelta + lag, count)
     return Trail(kind, f"{kind}{name} {LABELS}", links, anchors)
 
 
