@@ -24,13 +24,15 @@ from rowgraph.adaptation.trials import Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
 from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
-from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
+from rowgraph.tasks.predictions import SPLITS, TYPES, Run, list_column, write_predictions
 from rowgraph.tasks.regimes import Regime
 
 Log = Callable[[int, Mapping[str, float]], None]
 NAME = "rowgraph"
 MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64,
             "strength": pl.Float64, "move": pl.Float64}
+FOLD_ANSWERS = {"regime": pl.String, "part": pl.String, "fold": pl.String, "row": pl.Int64,
+                "time": pl.Datetime("us"), "target": pl.Float64}
 VARIANTS = {  # what a part is called where it stands alone; the others are of the baselines too
     "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
     "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned",
@@ -65,8 +67,10 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
         ground: task, database, own past and settings. Test labels are read for the summary, and as
             known past labels of later seeds under `rolling`.
         features_folder: the window features of the task with the same regimes and folds.
-        draft: gets `predictions.parquet`, `choices.parquet` and `mixtures.parquet` (regime, part,
-            weight, strength, move: `blending.Mixture`). Finished trainings lie in its state.
+        draft: gets `predictions.parquet`, `choices.parquet`, `mixtures.parquet` (regime, part,
+            weight, strength, move: `blending.Mixture`) and `fold_answers.parquet` (regime, part,
+            fold, row, time, target, answer: what the blend was found on). Finished trainings lie
+            in its state.
         log: called with the validation metric of each variant that is done.
 
     Returns:
@@ -105,7 +109,9 @@ class _Bench:
         chosen = {part.name: part.chosen() for part in parts}
         answers = {part.name: self.answers(part, chosen[part.name]) for part in parts}
         blended = [part for part in parts if part.name in self.settings.parts]
-        mixtures = {regime: self.mixture(blended, chosen, regime) for regime in self.exams.regimes}
+        on_folds = {regime: {part.name: self.on_folds(part, chosen[part.name][regime], regime)
+                             for part in blended} for regime in self.exams.regimes}
+        mixtures = {regime: self.mixture(on_folds[regime], regime) for regime in on_folds}
         for part in parts:
             if part.name in VARIANTS:
                 for (seed, split, regime), answer in answers[part.name].items():
@@ -119,6 +125,7 @@ class _Bench:
                     self.note(regime, NAME, seed, split, mixture.of(found))
         write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
         self._write_choices(parts, chosen)
+        self._write_fold_answers(on_folds)
         pl.DataFrame([{"regime": regime, "part": name, "weight": weight,
                        "strength": mixture.strengths[name], "move": mixture.move}
                       for regime, mixture in mixtures.items()
@@ -231,15 +238,15 @@ class _Bench:
                         [answers[regime, one] for one in some], axis=0)
         return found
 
-    def mixture(self, parts: list[Part],
-                chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]],
-                regime: Regime) -> Mixture:
+    def on_folds(self, part: Part, chosen: tuple[Chosen, ...],
+                 regime: Regime) -> list[np.ndarray]:
+        """A part's answers of each fold's rows, oldest fold first."""
+        each = [part.trials.on_folds(regime, one) for one in chosen]
+        return [np.mean(fold, axis=0) for fold in zip(*each, strict=True)]
+
+    def mixture(self, answers: Mapping[str, list[np.ndarray]], regime: Regime) -> Mixture:
         """The blend of a regime, from the folds."""
         asked = [exam.asked[regime].labels for exam in self.exams.folds]
-        answers = {}
-        for part in parts:
-            each = [part.trials.on_folds(regime, one) for one in chosen[part.name][regime]]
-            answers[part.name] = [np.mean(fold, axis=0) for fold in zip(*each, strict=True)]
         return mix(self.task, answers, [a.target for a in asked], [a.times for a in asked])
 
     def note(self, regime: Regime, variant: str, seed: int, split: str,
@@ -257,6 +264,23 @@ class _Bench:
                        chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]]) -> None:
         scores: list[Score] = [score for part in parts for score in part.trials.scores]
         choice_table(scores, chosen).write_parquet(self.draft.path("choices.parquet"))
+
+    def _write_fold_answers(self, on_folds: Mapping[Regime, Mapping[str, list[np.ndarray]]],
+                            ) -> None:
+        _, answer = TYPES[self.task.task_type]
+        frames = [pl.DataFrame(schema=FOLD_ANSWERS | {"answer": answer})]
+        for regime, by_part in on_folds.items():
+            for name, found in by_part.items():
+                for exam, said in zip(self.exams.folds, found, strict=True):
+                    labels = exam.asked[regime].labels
+                    frames.append(pl.DataFrame({
+                        "row": labels.rows, "time": labels.times, "target": labels.target,
+                        "answer": list_column(said)}).select(
+                            pl.lit(regime).alias("regime"), pl.lit(name).alias("part"),
+                            pl.lit(exam.name).alias("fold"), "row",
+                            pl.col("time").cast(pl.Datetime("us")),
+                            pl.col("target").cast(pl.Float64), "answer"))
+        pl.concat(frames).write_parquet(self.draft.path("fold_answers.parquet"))
 
     def summary(self, chosen: Mapping[str, Mapping[Regime, tuple[Chosen, ...]]],
                 mixtures: Mapping[Regime, Mixture]) -> dict[str, Any]:

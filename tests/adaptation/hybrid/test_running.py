@@ -48,6 +48,17 @@ def test_the_blend_is_the_weighted_mean_of_its_parts(world, hybrid_ran):
         np.testing.assert_allclose(by_name[NAME], expected)
 
 
+def test_what_the_blend_was_found_on_is_kept(world, hybrid_ran):
+    folder, _, summary = hybrid_ran(world.task, parts=("untrained", "history"), beside=())
+    frame = pl.read_parquet(folder / "fold_answers.parquet")
+    assert set(frame["part"]) == {"untrained", "history"}
+    assert frame["fold"].unique(maintain_order=True).to_list() == summary["folds"]
+    assert frame["answer"].is_between(0, 1).all()
+    of_val = frame.filter(part="history", regime="rolling", fold=summary["folds"][-1])
+    labels = world.task.val.take(np.isin(world.task.val.times, of_val["time"].cast(pl.Int64)))
+    assert of_val["target"].to_list() == labels.target.tolist()
+
+
 def test_test_labels_choose_nothing_and_equal_settings_give_equal_bytes(world, hybrid_ground,
                                                                         hybrid_ran):
     task = world.task
