@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
 .PHONY: demo test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
-	bench-health clean help
+	bench-health bench-device clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation o
 	$(BIN)/python -m benchmarks.collapse --profile demo
 	$(BIN)/python -m benchmarks.collapse --profile demo --grid ablation
 	$(BIN)/python -m benchmarks.collapse --profile f1
+
+bench-device: $(VENV)/.ready  ## One large GPU at the paper's sizes: seven minutes, 15 GB of disk
+	$(BIN)/python -m benchmarks.device
 
 clean:  ## Remove everything that was made, the environment included
 	rm -rf $(VENV) .rowgraph

@@ -140,7 +140,7 @@ def _language_seconds(shapes: Sequence[ModelShape], profile: Profile, tokens: in
                       clock: Clock) -> list[tuple[float, float]]:
     """Seconds to train on a token, and to encode one, with a model of each shape."""
     few = len(shapes) > 1
-    models = [BartForConditionalGeneration(_config(shape)).to(device) for shape in shapes]
+    models = [BartForConditionalGeneration(config_of(shape)).to(device) for shape in shapes]
     training = [_Training(model, profile, tokens, device, few) for model in models]
     one_pass = _fastest([t.passes for t in training], device, clock)
     one_step = _fastest([t.optimizer.step for t in training], device, clock)
@@ -154,7 +154,8 @@ def _language_seconds(shapes: Sequence[ModelShape], profile: Profile, tokens: in
     return [(a, b / e.tokens) for a, b, e in zip(train, encode, encoding, strict=True)]
 
 
-def _config(shape: ModelShape) -> BartConfig:
+def config_of(shape: ModelShape) -> BartConfig:
+    """What transformers builds a model of the shape from."""
     return BartConfig(
         vocab_size=shape.vocabulary, d_model=shape.d_model,
         encoder_layers=shape.encoder_layers, decoder_layers=shape.decoder_layers,
