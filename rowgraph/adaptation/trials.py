@@ -99,6 +99,15 @@ class Trials:
                        if aged is None or self._tried[s.candidate].aged == aged],
                       higher_is_better=self.exams.task.higher_is_better)
 
+    def tried(self, regime: Regime, aged: bool | None = None) -> list[Chosen]:
+        """Everything that was scored on every fold, in order, as if it were chosen."""
+        values: dict[tuple[str, int], list[float | None]] = {}
+        for s in self.scores:
+            if s.regime == regime and aged in (None, self._tried[s.candidate].aged):
+                values.setdefault((s.candidate, s.step), []).append(s.value)
+        found = [(key, [v for v in each if v is not None]) for key, each in values.items()]
+        return [Chosen(*key, sum(each) / len(each)) for key, each in found if each]
+
     def candidate(self, chosen: Chosen) -> Candidate:
         """What was chosen."""
         return self._tried[chosen.candidate]

@@ -6,7 +6,8 @@ left out. Of moves that are as good within the spread over dates, the smallest.
 
 A part that is too sure of itself would outvote the others in a mean of equal weights. So each
 starts with a weight in proportion to how much of its answers is worth keeping: how far it may stand
-from the constant answer where its own loss on the folds is lowest.
+from the constant answer where its own loss on the folds is lowest, and further where the folds
+cannot tell. With few rows nothing moves from there.
 
 Shapes: P parts, n rows of all folds, C numbers that make an answer (classes, else 1).
 """
@@ -29,6 +30,8 @@ FAINT = 1e-3  # the least strength, so that there is a mean even of parts that a
 BLOCKS = 6  # of dates, each left out once
 ITERATIONS = 200
 RATE = 0.5
+FEW = 200  # rows of all folds, below which differences between parts and candidates say little
+TOLD_APART = 1.0  # nats of likelihood: what is nearer to the best is as good as it
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequen
     start /= start.sum()
     sign = 1 if task.higher_is_better else -1
     gains: dict[float, list[float]] = {move: [] for move in MOVES}
-    for left in np.unique(block) if block.max() > 0 else ():
+    for left in np.unique(block) if block.max() > 0 and len(target) >= FEW else ():
         inside = block == left
         found = _weights(task, stacked[:, ~inside], target[~inside])
         scores = [score_of(task, target[inside], _mean(_moved(start, found, move),
@@ -97,20 +100,21 @@ def _drawn(answers: np.ndarray, constant: np.ndarray, strength: float) -> np.nda
 
 
 def _strength(task: Task, answers: np.ndarray, target: np.ndarray, constant: np.ndarray) -> float:
-    """How much of a part's answers is kept; of equals the most."""
-    losses = [_loss(task, _drawn(answers, constant, strength), target) for strength in STRENGTHS]
-    return STRENGTHS[int(np.argmin(losses))]
+    """How much of a part's answers is kept; of what cannot be told apart the most."""
+    losses = [loss_of(task, _drawn(answers, constant, strength), target) for strength in STRENGTHS]
+    return STRENGTHS[int(np.argmax(np.array(losses) <= min(losses) + TOLD_APART))]
 
 
-def _loss(task: Task, answers: np.ndarray, target: np.ndarray) -> float:
-    """The mean of absolute error or log loss."""
+def loss_of(task: Task, answers: np.ndarray, target: np.ndarray) -> float:
+    """Minus the log likelihood of all rows, nats: log loss, or that of a Laplace distribution whose
+    spread is the mean absolute error."""
     if task.task_type == "regression":
-        return float(np.abs(answers - target).mean())
+        return len(target) * float(np.log(np.abs(answers - target).mean() + EPS))
     if task.task_type == "multiclass_classification":
         said = answers[np.arange(len(target)), target.astype(np.int64)]
     else:
         said = np.where(target == 1, answers, 1 - answers)
-    return float(-np.log(np.clip(said, EPS, None)).mean())
+    return float(-np.log(np.clip(said, EPS, None)).sum())
 
 
 def _smallest(gains: Mapping[float, list[float]]) -> float:

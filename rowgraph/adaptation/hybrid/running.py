@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
+from rowgraph.adaptation.hybrid.parts import Part
 from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED, RowVectors
 from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
 from rowgraph.adaptation.hybrid.zero_shot import ZeroShot
@@ -37,26 +37,6 @@ VARIANTS = {  # what a part is called where it stands alone; the others are of t
     "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
     "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned",
     "pretrained": "rowgraph_pretrained", "zero_shot": "rowgraph_zero_shot"}
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One part: what was tried, and whether its answers depend on the seed."""
-
-    name: str
-    trials: Trials
-    drawn: bool
-
-    def chosen(self) -> dict[Regime, tuple[Chosen, ...]]:
-        """By regime what is averaged: the best on folds, and where rows may be aged the best of
-        the other age too, for folds tell the two hardly apart."""
-        found = {}
-        for regime, best in self.trials.chosen().items():
-            found[regime] = (best,)
-            if regime == "frozen_db" and self.trials.tried_aged:
-                other = self.trials.chosen(aged=not self.trials.candidate(best).aged)
-                found[regime] += (other[regime],)
-        return found
 
 
 def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Log,
@@ -290,7 +270,7 @@ class _Bench:
             "metric": task.primary, "n_train": len(self.exams.test.fresh), "n_val": len(task.val),
             "n_test": len(task.test), "folds": [exam.name for exam in self.exams.folds],
             "chosen": {regime: {name: {
-                "candidate": " + ".join(one.candidate for one in found[regime]),
+                "candidate": " + ".join(dict.fromkeys(one.candidate for one in found[regime])),
                 "step": found[regime][0].step, "folds": found[regime][0].value}
                 for name, found in chosen.items()} for regime in self.exams.regimes},
             "mixture": {regime: mixture.label for regime, mixture in mixtures.items()},

@@ -42,6 +42,15 @@ def test_one_date_moves_nothing(world):
     np.testing.assert_allclose(list(found.weights.values()), 0.5)
 
 
+def test_few_rows_move_nothing_and_condemn_no_part(world):
+    target, times, random = folds(world.task, rows=30, dates=10)
+    right = np.clip(0.5 + 0.4 * (target - 0.5), 0.01, 0.99)
+    chance = np.full(30, target.mean())
+    found = mix(world.task, {"right": [right], "chance": [chance]}, [target], [times])
+    assert found.move == 0
+    np.testing.assert_allclose(list(found.weights.values()), 0.5)
+
+
 @pytest.mark.parametrize("kind", ["regression", "multiclass"])
 def test_every_kind_moves_towards_what_is_right(kind, regression_world, multiclass):
     task = regression_world.task if kind == "regression" else multiclass
