@@ -14,21 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rowgraph.adaptation.recommendation.evidence import Evidence
 from rowgraph.adaptation.recommendation.exams import Exam, Exams
 from rowgraph.adaptation.recommendation.links import COUNT, RECENCY
+from rowgraph.adaptation.recommendation.lists import PastList, filled_up, lists_along
 from rowgraph.adaptation.recommendation.ranking import SHAPES, best_first, fit_ranker
-from rowgraph.adaptation.recommendation.trails import Trail
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.choosing import Chosen, Score, choice_table, choose
-from rowgraph.tasks.folds import View
-from rowgraph.tasks.kinds import NO_ROW
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run, write_predictions
@@ -103,15 +101,6 @@ def recommendation_predictions(task: Task, settings: BaselineMetricsSettings) ->
     return bench.found
 
 
-class _List(NamedTuple):
-    """One trail, one window, one order; filled up with what is popular, or not."""
-
-    trail: Trail
-    window: int
-    order: int
-    filled: bool = False
-
-
 class _Bench:
     """The baselines of one task on their way."""
 
@@ -123,8 +112,8 @@ class _Bench:
 
     def lists(self) -> None:
         """`popularity` and what is made of past links."""
-        own = self._options("own", COUNT), self._options("own", RECENCY)
-        popular = self._options("everyone", COUNT)
+        own = tuple(lists_along(self.evidence, "own", order) for order in (COUNT, RECENCY))
+        popular = lists_along(self.evidence, "everyone", COUNT)
         self._try("popularity", popular)
         self._try("past_links_frequent", own[0])
         self._try("past_links_recent", own[1])
@@ -154,15 +143,7 @@ class _Bench:
                             self._note(Run(regime, name, seed), split,
                                        answers[regime, chosen[regime].step])
 
-    def _options(self, kind: str, order: int) -> dict[str, _List]:
-        windows = self.evidence.windows
-        if order == RECENCY:
-            return {f"{t.name}, newest": _List(t, 0, order)
-                    for t in self.evidence.trails if t.kind == kind}
-        return {f"{t.name}, {windows.names[w]}": _List(t, w, order)
-                for t in self.evidence.trails if t.kind == kind for w in range(len(windows))}
-
-    def _try(self, name: str, options: Mapping[str, _List]) -> None:
+    def _try(self, name: str, options: Mapping[str, PastList]) -> None:
         """Choose one of some lists on folds, and answer with it."""
         if not options:
             return
@@ -175,29 +156,24 @@ class _Bench:
             for regime, answer in self._each(exam, picked):
                 self._note(Run(regime, name, 0), split, answer)
 
-    def _each(self, exam: Exam, lists: Mapping[Regime, _List],
+    def _each(self, exam: Exam, lists: Mapping[Regime, PastList],
               ) -> Iterable[tuple[Regime, np.ndarray]]:
         """What a list says to an exam under each regime; once where they see the same."""
-        said: dict[tuple[int, _List, int], np.ndarray] = {}
+        said: dict[tuple[int, PastList, int], np.ndarray] = {}
         for regime, one in lists.items():
             view, popular = exam.asked[regime], self._popular(regime) if one.filled else None
             key = id(view), one, id(popular)
             if key not in said:
-                said[key] = self._top(one, view)
+                said[key] = one.of(self.evidence, view, self.task.eval_k)
                 if popular is not None:
-                    said[key] = filled_up(said[key], self._top(popular, view))
+                    said[key] = filled_up(said[key], popular.of(self.evidence, view,
+                                                                self.task.eval_k))
             yield regime, said[key]
 
-    def _popular(self, regime: Regime) -> _List | None:
+    def _popular(self, regime: Regime) -> PastList | None:
         """The popularity that was chosen."""
         chosen = self.found.chosen.get("popularity")
-        return chosen and self._options("everyone", COUNT)[chosen[regime].candidate]
-
-    def _top(self, one: _List, view: View) -> np.ndarray:
-        begin, end = self.evidence.windows.bounds(view.labels.times, view.before)
-        return one.trail.links.top(one.trail.anchors(view.labels.rows, view.before),
-                                   begin[:, one.window], end[:, one.window], self.task.eval_k,
-                                   one.order)
+        return chosen and lists_along(self.evidence, "everyone", COUNT)[chosen[regime].candidate]
 
     def _ranked(self, exam: Exam, shape: str, regimes: tuple[Regime, ...],
                 steps: Iterable[int], seed: int) -> dict[tuple[Regime, int], np.ndarray]:
@@ -233,22 +209,6 @@ class _Bench:
 
     def _note(self, run: Run, split: str, answer: np.ndarray) -> None:
         self.found.predictions.setdefault(run, {})[split] = answer
-
-
-def filled_up(found: np.ndarray, popular: np.ndarray) -> np.ndarray:
-    """Rows of `found`, and then those of `popular` that are not among them.
-
-    Args:
-        found, popular: int64 [n, k], padded with -1.
-
-    Returns:
-        int64 [n, k].
-    """
-    width = found.shape[1]
-    known = (popular[:, :, None] == found[:, None, :]).any(2)
-    both = np.concatenate([found, np.where(known, NO_ROW, popular)], axis=1)
-    order = np.argsort(both == NO_ROW, axis=1, kind="stable")
-    return np.take_along_axis(both, order, axis=1)[:, :width]
 
 
 def _means(values: Mapping[Run, float]) -> dict[str, dict[str, float]]:

@@ -74,11 +74,20 @@ class RowVectors:
     def batch(self, rows: Rows) -> Batch:
         """What some label rows may see."""
         labels, before = rows.labels, rows.before
+        return self.seen(self.task.entity_table, labels.rows, before, labels.times - before,
+                         self.task.autocomplete)
+
+    def seen(self, table: str, rows: np.ndarray, before: np.ndarray, ahead: np.ndarray,
+             own_row: bool) -> Batch:
+        """What rows of any table may see, asked about the task's horizon.
+
+        Args:
+            rows, before, ahead, own_row: as in `rowgraph.forecasting.reader.Reader.batch`.
+        """
         horizon = np.full(len(rows), max(self.task.timedelta, 1), np.int64)
         if self.task.autocomplete:
             horizon[:] = max(int(self.reader.span / 100), 1)
-        return self.reader.batch(self.task.entity_table, labels.rows, before, horizon,
-                                 labels.times - before, self.task.autocomplete)
+        return self.reader.batch(table, rows, before, horizon, ahead, own_row)
 
     @torch.no_grad()
     def of(self, kind: str, exam: Exam, number: int, rows: Rows) -> np.ndarray:

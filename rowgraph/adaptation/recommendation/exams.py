@@ -29,6 +29,7 @@ class Exam:
 
     Args:
         name: of the fold, or `test`.
+        cut: microseconds; what is fitted knew nothing that was not known by then.
         fit: int64, positions in `Task.known`.
         asked: label rows, by regime; one view where regimes see the same. The newest fold asks
             all of validation.
@@ -36,6 +37,7 @@ class Exam:
     """
 
     name: str
+    cut: int
     fit: np.ndarray
     asked: Mapping[Regime, View]
     scored: np.ndarray
@@ -59,7 +61,8 @@ class Exams:
         folds = folds_of(task, settings.folds)
         self.folds = tuple(self._of_fold(f, f is folds[-1]) for f in folds)
         last = known if settings.final_fit == "train_and_validation" else train
-        self.test = Exam(TEST, self.drawn(last), self._asked(TEST, task.test), np.empty(0, int))
+        self.test = Exam(TEST, task.database.test_timestamp, self.drawn(last),
+                         self._asked(TEST, task.test), np.empty(0, int))
         self._rows = np.unique(np.concatenate([e.fit for e in (*self.folds, self.test)]))
         self._befores = self._how_fitted()
         self._pairs: dict[str, PairFeatures] = {}
@@ -104,13 +107,14 @@ class Exams:
     def _of_fold(self, fold: Fold, newest: bool) -> Exam:
         if newest:  # validation whole; those of its rows that count for choices
             scored = fold.score - len(self.task.train)
-            return Exam(fold.name, self.drawn(fold.fit), self._asked("val", self.task.val), scored)
+            return Exam(fold.name, fold.cut, self.drawn(fold.fit),
+                        self._asked("val", self.task.val), scored)
         labels = self.task.known.take(fold.score)
         before = {r: visible_before(labels.times, "rolling", "val", self.task.database,
                                     static=True) if self._static else fold.before(self.task, r)
                   for r in self.regimes}
-        return Exam(fold.name, self.drawn(fold.fit), _views(fold.name, labels, before),
-                    np.arange(len(labels)))
+        return Exam(fold.name, fold.cut, self.drawn(fold.fit),
+                    _views(fold.name, labels, before), np.arange(len(labels)))
 
     def _asked(self, split: str, labels: LabelTable) -> dict[Regime, View]:
         return _views(split, labels, {
