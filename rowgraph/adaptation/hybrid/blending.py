@@ -71,7 +71,7 @@ def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequen
         targets, times: of each fold's rows.
     """
     names = list(answers)
-    target, block = np.concatenate(targets), _blocks(np.concatenate(times))
+    target, block = np.concatenate(targets), blocks_of(np.concatenate(times))
     constant = constant_of(task, target)
     whole = {name: np.concatenate(answers[name]) for name in names}
     strengths = {name: _strength(task, found, target, constant) for name, found in whole.items()}
@@ -88,7 +88,7 @@ def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequen
         if None not in scores:
             for move, score in zip(MOVES, scores, strict=True):
                 gains[move].append(sign * score)
-    move = _smallest(gains)
+    move = smallest_move(gains)
     weights = start if move == 0 else _moved(start, _weights(task, stacked, target), move)
     return Mixture({name: float(w) for name, w in zip(names, weights, strict=True)}, strengths,
                    move,
@@ -117,7 +117,7 @@ def loss_of(task: Task, answers: np.ndarray, target: np.ndarray) -> float:
     return float(-np.log(np.clip(said, EPS, None)).sum())
 
 
-def _smallest(gains: Mapping[float, list[float]]) -> float:
+def smallest_move(gains: Mapping[float, list[float]]) -> float:
     """The smallest move within a standard error of the best, dates being the draws."""
     if not gains[0.0]:
         return 0.0
@@ -170,7 +170,7 @@ def _slope(task: Task, answers: np.ndarray, mean: np.ndarray, target: np.ndarray
     return -(said / np.clip(chance, EPS, None)).mean(axis=1)
 
 
-def _blocks(times: np.ndarray) -> np.ndarray:
+def blocks_of(times: np.ndarray) -> np.ndarray:
     """int64 [n]: blocks of dates that follow each other, about equally many dates in each."""
     dates, place = np.unique(times, return_inverse=True)
     blocks = min(BLOCKS, len(dates))

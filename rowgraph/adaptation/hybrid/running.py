@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
 from rowgraph.adaptation.hybrid.parts import Part
+from rowgraph.adaptation.hybrid.ranking import run_ranking
+from rowgraph.adaptation.hybrid.variants import NAME, VARIANTS, write_mixtures
 from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED, RowVectors
 from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
 from rowgraph.adaptation.hybrid.zero_shot import ZeroShot
@@ -28,15 +29,8 @@ from rowgraph.tasks.predictions import SPLITS, TYPES, Run, list_column, write_pr
 from rowgraph.tasks.regimes import Regime
 
 Log = Callable[[int, Mapping[str, float]], None]
-NAME = "rowgraph"
-MIXTURES = {"regime": pl.String, "part": pl.String, "weight": pl.Float64,
-            "strength": pl.Float64, "move": pl.Float64}
 FOLD_ANSWERS = {"regime": pl.String, "part": pl.String, "fold": pl.String, "row": pl.Int64,
                 "time": pl.Datetime("us"), "target": pl.Float64}
-VARIANTS = {  # what a part is called where it stands alone; the others are of the baselines too
-    "untrained": "rowgraph_untrained", "own_past": "rowgraph_own_past",
-    "trees": "rowgraph_trees", "finetuned": "rowgraph_finetuned",
-    "pretrained": "rowgraph_pretrained", "zero_shot": "rowgraph_zero_shot"}
 
 
 def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Log,
@@ -46,11 +40,12 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
     Args:
         ground: task, database, own past and settings. Test labels are read for the summary, and as
             known past labels of later seeds under `rolling`.
-        features_folder: the window features of the task with the same regimes and folds.
+        features_folder: the window features of the task with the same regimes and folds; a
+            recommendation does without.
         draft: gets `predictions.parquet`, `choices.parquet`, `mixtures.parquet` (regime, part,
-            weight, strength, move: `blending.Mixture`) and `fold_answers.parquet` (regime, part,
-            fold, row, time, target, answer: what the blend was found on). Finished trainings lie
-            in its state.
+            weight, strength, move: `blending.Mixture`) and, but for a recommendation,
+            `fold_answers.parquet` (regime, part, fold, row, time, target, answer: what the blend
+            was found on). Finished trainings lie in its state.
         log: called with the validation metric of each variant that is done.
 
     Returns:
@@ -58,16 +53,8 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
         and by variant `validation` and `results` (means over seeds).
     """
     if ground.task.task_type == "recommendation":
-        return _unavailable(ground, draft)
+        return run_ranking(ground, draft, log=log)
     return _Bench(ground, features_folder, draft, log).run()
-
-
-def _unavailable(ground: Ground, draft: Draft) -> dict[str, Any]:
-    reason = f"{NAME} does not answer recommendation yet"
-    pl.DataFrame([(NAME, regime, reason) for regime in ground.settings.regimes],
-                 schema={"variant": pl.String, "regime": pl.String, "reason": pl.String},
-                 orient="row").write_parquet(draft.path("unavailable.parquet"))
-    return {"unavailable": reason}
 
 
 class _Bench:
@@ -106,12 +93,7 @@ class _Bench:
         write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
         self._write_choices(parts, chosen)
         self._write_fold_answers(on_folds)
-        pl.DataFrame([{"regime": regime, "part": name, "weight": weight,
-                       "strength": mixture.strengths[name], "move": mixture.move}
-                      for regime, mixture in mixtures.items()
-                      for name, weight in mixture.weights.items()],
-                     schema=MIXTURES, orient="row").write_parquet(
-                         self.draft.path("mixtures.parquet"))
+        write_mixtures(mixtures, self.draft.path("mixtures.parquet"))
         return self.summary(chosen, mixtures)
 
     def parts(self) -> list[Part]:

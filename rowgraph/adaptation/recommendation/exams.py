@@ -6,6 +6,7 @@ then one view, one fit and one answer serve both.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from rowgraph.adaptation.recommendation.evidence import Evidence
 from rowgraph.adaptation.recommendation.pairs import PairFeatures
 from rowgraph.randomness import uniform_of_rows
 from rowgraph.tasks.folds import Fold, View, aged, folds_of
-from rowgraph.tasks.label_tables import LabelTable, Task
+from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
 from rowgraph.tasks.regimes import Regime, visible_before
 from rowgraph.tasks.settings import SplitSettings
 
@@ -129,6 +130,14 @@ class Exams:
             return _views("static", known, dict.fromkeys(self.regimes, fresh))
         return _views("known", known, {r: aged(self.task) if r == "frozen_db" else known.times
                                        for r in self.regimes})
+
+
+def without_test_labels(task: Task) -> Task:
+    """A task none of whose test rows has come true: nothing that is fitted or asked can look."""
+    nothing = Destinations(np.zeros(len(task.test) + 1, dtype=np.int64),
+                           np.empty(0, dtype=np.int64))
+    return dataclasses.replace(
+        task, test=LabelTable(task.test.rows, task.test.times, nothing))
 
 
 def _views(name: str, labels: LabelTable,

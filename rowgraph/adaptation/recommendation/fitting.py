@@ -240,11 +240,14 @@ class Fitting:
         return stable_seed(*self.purpose, "neighbours", what)
 
 
-def snapshots(view: View) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def snapshots(view: View, most: int = SNAPSHOTS) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """The moments as of which destinations are seen by the seeds of a view.
 
     Where seeds have few effective times each sees destinations as of its own, else as of the
     oldest of the seeds that share its snapshot, never later than its own.
+
+    Args:
+        most: snapshots at most.
 
     Returns:
         int64 [Q], the snapshot of each seed; own time and effective time of each snapshot's
@@ -252,11 +255,11 @@ def snapshots(view: View) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """
     distinct, place = np.unique(view.before, return_inverse=True)
     groups = place.reshape(-1)
-    if len(distinct) > SNAPSHOTS:
+    if len(distinct) > most:
         order = np.argsort(view.before, kind="stable")
         share = np.empty(len(order), dtype=np.int64)
-        share[order] = np.arange(len(order)) * SNAPSHOTS // len(order)
-        first = np.full(len(distinct), SNAPSHOTS)
+        share[order] = np.arange(len(order)) * most // len(order)
+        first = np.full(len(distinct), most)
         np.minimum.at(first, groups, share)  # equal times share a snapshot
         groups = np.unique(first[groups], return_inverse=True)[1].reshape(-1)
     moments = []

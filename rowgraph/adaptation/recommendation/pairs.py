@@ -50,10 +50,7 @@ class PairFeatures:
 
     def relevance(self, target: Destinations) -> np.ndarray:
         """bool [P]: the pair came true."""
-        width = 1 + max(self.candidates.rows.max(initial=0), target.rows.max(initial=0))
-        seed, row = self.candidates.pairs()
-        true_seed, true_row = target.pairs()
-        return np.isin(seed * width + row, true_seed * width + true_row)
+        return relevance(self.candidates, target)
 
     def smooth(self) -> np.ndarray:
         """float32 [P, F] for a network: nothing missing, and near the seed or the top is large.
@@ -67,6 +64,14 @@ class PairFeatures:
         values[:, ages] = np.exp(-np.nan_to_num(values[:, ages], nan=np.inf))
         values[:, ranks] = 1 / (1 + values[:, ranks])
         return values
+
+
+def relevance(candidates: Destinations, target: Destinations) -> np.ndarray:
+    """bool [P]: which candidates of each seed came true for it."""
+    width = 1 + max(candidates.rows.max(initial=0), target.rows.max(initial=0))
+    seed, row = candidates.pairs()
+    true_seed, true_row = target.pairs()
+    return np.isin(seed * width + row, true_seed * width + true_row)
 
 
 def pair_features(trails: Sequence[Trail], windows: Windows, view: View,

@@ -5,7 +5,6 @@ A training is a few words and numbers, and its result is found again after an in
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from rowgraph.adaptation.ground import Trained
 from rowgraph.adaptation.recommendation.chunks import dealt_out, seeds_of
 from rowgraph.adaptation.recommendation.evidence import Evidence
-from rowgraph.adaptation.recommendation.exams import TEST, Exam, Exams
+from rowgraph.adaptation.recommendation.exams import TEST, Exam, Exams, without_test_labels
 from rowgraph.adaptation.recommendation.fitting import TREES, Fitting
 from rowgraph.adaptation.recommendation.ranking import Ranker, fit_ranker
 from rowgraph.adaptation.recommendation.sides import Sides
@@ -28,7 +27,7 @@ from rowgraph.embeddings import Embeddings, RandomTwin
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.folds import View
-from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
+from rowgraph.tasks.label_tables import Destinations, Task
 from rowgraph.tasks.regimes import Regime
 
 SHAPE = "more leaves"  # of the hybrid's trees
@@ -90,10 +89,7 @@ class Ground:
         self.task, self.settings, self.device = task, settings, torch.device(device)
         self.vectors, self.evidence = dict(vectors), Evidence(task)
         # The trails know past labels; nothing that is fitted or asked shall know those of test.
-        nothing = Destinations(np.zeros(len(task.test) + 1, dtype=np.int64),
-                               np.empty(0, dtype=np.int64))
-        self._blind = dataclasses.replace(
-            task, test=LabelTable(task.test.rows, task.test.times, nothing))
+        self._blind = without_test_labels(task)
         self.evidence.trails  # noqa: B018  made now, from the task as it is
         self.graph = graph.without(task.database.hidden)
         self._sides = Sides(self._blind, self.graph, settings)

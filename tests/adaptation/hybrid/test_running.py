@@ -93,12 +93,3 @@ def test_an_interrupted_stage_does_no_finished_training_again(world, hybrid_grou
         run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
     run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
     assert len(set(done)) == len(done) - 1  # the interrupted one alone
-
-
-def test_a_recommendation_is_said_to_be_unavailable(world, hybrid_ground, tmp_path):
-    ground = hybrid_ground(world.task)
-    task = dataclasses.replace(world.task, task_type="recommendation")
-    summary = run_rowgraph(dataclasses.replace(ground, task=task), tmp_path, Draft(tmp_path),
-                           log=lambda *_: None)
-    assert "recommendation" in summary["unavailable"]
-    assert len(pl.read_parquet(tmp_path / "unavailable.parquet")) == 2
