@@ -239,8 +239,7 @@ def _answers(task: Task, regime: Regime, folder: Path) -> Answers:
     run_task(task, graph, {0: BartVectors(vectors, _shared(vectors.dim), SAGE)}, MODELS, models,
              device="cpu", log=_silent)
     found |= _predicted(task, models, regime, "model")
-    if task.task_type != "recommendation":
-        found |= _rowgraph(task, graph, regime, features.folder, folder)
+    found |= _rowgraph(task, graph, regime, features.folder, folder)
     if regime == "frozen_db":
         found |= _filled_cells(task)
     return found

@@ -10,6 +10,7 @@ from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.settling import settle
 from rowgraph.evaluation import audit
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
+from tests.worlds import shops
 from tests.worlds.tickets import write_tickets
 
 FOUND = Finding("db", "task", "rolling", "path", 5, 10, 0, 10, 3)
@@ -94,3 +95,13 @@ def test_the_last_line_names_leaks_and_what_proves_nothing():
 def test_more_or_fewer_values_count_as_differences():
     assert audit._different(np.arange(3), np.arange(5)) == 2
     assert audit._different(np.arange(4), np.array([0, 9, 2, 3])) == 1
+
+
+def test_a_recommendation_is_audited_along_rowgraphs_own_path_too(tmp_path):
+    task = shops.build(tmp_path / "db", shops.frames())
+    found = list(audit_task(task.database, task.name, tmp_path / "a"))
+    assert [f for f in found if not f.passed] == []
+    own = {f.path: f for f in found if f.regime == "rolling"}
+    assert own["model, rowgraph"].by_cells > 0
+    assert {"model, rowgraph_untrained", "model, rowgraph_own_past", "model, rowgraph_trees",
+            "model, rowgraph_pretrained", "baseline, past_links"} <= own.keys()
