@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.blending import Mixture, mix

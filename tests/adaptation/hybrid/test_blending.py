@@ -43,7 +43,7 @@ def test_one_date_moves_nothing(world):
 
 
 def test_few_rows_move_nothing_and_condemn_no_part(world):
-    target, times, random = folds(world.task, rows=30, dates=10)
+    target, times, _ = folds(world.task, rows=30, dates=10)
     right = np.clip(0.5 + 0.4 * (target - 0.5), 0.01, 0.99)
     chance = np.full(30, target.mean())
     found = mix(world.task, {"right": [right], "chance": [chance]}, [target], [times])

@@ -1,4 +1,4 @@
-"""What of a part is averaged: the best where rows are many, all that cannot be told apart where few."""
+"""What of a part is averaged: the best where rows are many, all that cannot be told apart else."""
 
 import dataclasses
 
