@@ -89,9 +89,11 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
     nodes.add(("forecast_weights",), profile.forecast_weights, {
         **nodes.each("source", pretrain), **nodes.each("entity_graph", pretrain),
         **nodes.each("cell_store", pretrain)})
+    continued = profile.own_past_weights.start == "forecast_weights"
+    start = {"forecast_weights": ("forecast_weights",)} if continued else {}
     for d in heldout:
         nodes.add(("own_past_weights", part(d.name)), profile.own_past_weights.of_tasks(d.tasks),
-                  nodes.read(d), database=d)
+                  {**nodes.read(d), **start}, database=d)
         for task in d.tasks:
             shown |= _task(nodes, d, task)
     nodes.add(("report",), profile.report, {

@@ -46,14 +46,17 @@ def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             from rowgraph.databases.database import Database
             from rowgraph.figures import own_past_chart
             from rowgraph.forecasting.own_past import ends_of, train_on_own_past
+            from rowgraph.forecasting.pretraining import load_forecast_weights
             from rowgraph.tasks.loading import load_task
 
             database = Database.open(inputs["source"].folder)
             ends = ends_of(database, [load_task(database, t) for t in settings.tasks],
                            settings.folds)
+            others = inputs.get("forecast_weights")
+            start = None if others is None else load_forecast_weights(others.folder)
             with context.resources.compute.session() as device:
-                summary = train_on_own_past(reading(inputs), ends, settings, draft, device=device,
-                                            log=log)
+                summary = train_on_own_past(reading(inputs), ends, settings, draft, start=start,
+                                            device=device, log=log)
             own_past_chart(draft.folder, node.name, draft.notes / "curves.png")
             return summary
 

@@ -104,6 +104,15 @@ class Profile(Section):
         return self
 
     @model_validator(mode="after")
+    def _own_past_fits_where_it_starts(self):
+        own, others = self.own_past_weights, self.forecast_weights
+        shapes = (own.width, own.output), (others.width, others.output)
+        if own.start == "forecast_weights" and shapes[0] != shapes[1]:
+            raise ValueError(f"own_past_weights starts from forecast_weights, of width and output "
+                             f"{shapes[1]}, with {shapes[0]} of its own; give both the same")
+        return self
+
+    @model_validator(mode="after")
     def _the_sweep_is_one_of_sage_weights(self):
         for name in self.sage_sweep:
             if not re.fullmatch(r"[A-Za-z0-9_]+", name):

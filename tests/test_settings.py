@@ -94,6 +94,12 @@ def test_a_shares_sum_other_than_one_is_refused(tmp_path):
         load_profile(write(tmp_path, TWO + "linearized_corpus: {train: 0.9}\n"))
 
 
+def test_own_past_cannot_start_from_weights_of_another_shape(tmp_path):
+    section = "own_past_weights: {start: forecast_weights, output: 32}\n"
+    with pytest.raises(SettingsError, match=r"own_past_weights starts from .* give both the same"):
+        load_profile(write(tmp_path, TWO + section))
+
+
 def test_fan_out_needs_a_number_per_layer(tmp_path):
     with pytest.raises(SettingsError, match="fan_out"):
         load_profile(write(tmp_path, TWO + "sage_weights: {fan_out: [5]}\n"))

@@ -7,6 +7,7 @@ so there are weights that end at the oldest cut of the tasks' folds, at `val_tim
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, 
 
 
 def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
-                      draft: Draft, *, device: str, log: Log) -> dict[str, Any]:
+                      draft: Draft, *, start: Weights | None = None, device: str,
+                      log: Log) -> dict[str, Any]:
     """Train every seed until every end, side by side on a CPU.
 
     A finished training lies in `draft.state` and is not done again; one that was interrupted goes
@@ -85,6 +87,8 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         draft: gets `<end>/seed_<seed>.safetensors`, `weights.json`, `curves.parquet` (end, seed,
             step, loss) and `examined.parquet` (end, seed, score, value): questions about the span
             from an end to the next one, answered by what had ended before, beside a rule.
+        start: weights of other databases, of the settings' width and output, from which every
+            training goes on; None is fresh ones.
         log: called with the losses.
 
     Returns:
@@ -97,7 +101,7 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
     workers = max(1, min(processes_of(settings.workers, device), len(jobs)))
     done = joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_one)(reading, dict(ends), end, seed, settings, draft.state, device)
+        joblib.delayed(_one)(reading, dict(ends), end, seed, settings, start, draft.state, device)
         for end, seed in jobs)
     curves, examined = [], []
     for number, ((end, seed), found) in enumerate(zip(jobs, done, strict=True)):
@@ -124,7 +128,8 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
 
 
 def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
-         settings: OwnPastWeightsSettings, state: Path, device: str) -> dict[str, Any]:
+         settings: OwnPastWeightsSettings, start: Weights | None, state: Path,
+         device: str) -> dict[str, Any]:
     """One training in any process; what it found is in `state` afterwards."""
     facts = state / f"{end}_{seed}.json"
     if facts.exists():
@@ -137,7 +142,9 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
     past = Past(database.name, reader, names,
                 Questions(reader, ends[end], stale=settings.stale))
     purpose = "own_past_weights", database.name, end, seed
-    weights = train([past], Weights.fresh(settings, seed, names), settings, purpose=purpose,
+    weights = (Weights.fresh(settings, seed, names) if start is None
+               else copy.deepcopy(start).corrected(names))
+    weights = train([past], weights, settings, purpose=purpose,
                     rotated=False, device=where, state=state / f"{end}_{seed}.pt",
                     log=lambda *_: None)
     later = [moment for moment in ends.values() if moment > ends[end]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from rowgraph.settings import Section, Seeds, neutral
@@ -27,6 +29,7 @@ class ForecastSettings(Section):
 class OwnPastWeightsSettings(ForecastSettings):
     """A held-out database's own past, without labels."""
 
+    start: Literal["fresh", "forecast_weights"] = "fresh"
     seeds: Seeds = (0, 1, 2)
     folds: int = Field(3, gt=0)  # of tasks: the oldest cut is where the first training ends
     tasks: tuple[str, ...] = ()  # of the database; the catalog fills them in

@@ -78,6 +78,24 @@ def test_an_interrupted_training_continues_to_the_same_bytes(reader, world, lab,
     assert whole.curve == resumed.curve
 
 
+def test_own_past_goes_on_from_given_weights_and_leaves_them_as_they_are(
+        reading, lab, tiny, tmp_path):
+    start = Weights.fresh(tiny, 7)
+    given = {name: value.clone() for name, value in start.state().items()}
+    slow = tiny.model_copy(update={"learning_rate": 1e-9, "weight_decay": 0.0})
+    for name, first in (("fresh", None), ("continued", start)):
+        (tmp_path / name).mkdir()
+        train_on_own_past(reading, {"validation": lab.VAL}, slow, Draft(tmp_path / name),
+                          start=first, device="cpu", log=lambda *_: None)
+    states = {name: OwnPast.open(tmp_path / name).weights("validation", 0).state()
+              for name in ("fresh", "continued")}
+    for name, value in given.items():
+        torch.testing.assert_close(states["continued"][name], value)
+        assert torch.equal(start.state()[name], value)
+    assert any(not torch.allclose(states["fresh"][name], value) for name, value in given.items())
+    assert any(name.startswith("corrections") for name in states["continued"])
+
+
 def test_training_lowers_the_loss(reader, lab, tiny):
     names = Names.of(reader)
     past = Past("rel-races", reader, names, Questions(reader, lab.VAL))

@@ -94,6 +94,18 @@ def test_the_demo_has_the_designs_assets_groups_and_upstreams():
     assert found["imputation_metrics/rel_baseball"] == ["bart_checkpoint", "source/rel_baseball"]
 
 
+def test_own_past_that_goes_on_from_other_databases_hangs_on_them_and_they_on_no_held_out_one():
+    profile = load_profile("demo")
+    own = profile.own_past_weights.model_copy(update={"start": "forecast_weights"})
+    nodes = catalog(profile.model_copy(update={"own_past_weights": own}))
+    reached = ancestors(nodes, ("own_past_weights", "rel_baseball"))
+    assert ("forecast_weights",) in reached
+    assert ("forecast_weights",) not in ancestors(catalog(profile),
+                                                  ("own_past_weights", "rel_baseball"))
+    assert not {key for key in ancestors(nodes, ("forecast_weights",))
+                if key[-1] == "rel_baseball"}
+
+
 def test_several_language_models_each_have_their_vectors_and_their_sage():
     profile = load_profile("demo")
     bart = profile.bart_checkpoint.model_copy(update={"seeds": (0, 7)})
