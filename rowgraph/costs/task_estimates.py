@@ -169,7 +169,9 @@ def own_past_weights(world: World) -> Estimate:
 
 def rowgraph_metrics(world: World) -> Estimate:
     """Predictions; in memory every label row's vector by every encoder and view, window features,
-    and in every process what `own_past_weights` holds."""
+    and in every process what `own_past_weights` holds. A recommendation reads no window features
+    and runs in one process; its pairs (some 150 kB a label row fitted on or asked, at most some
+    thousands of rows) take the place of both."""
     profile = world.profile
     s = profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
     labels = sum(world.database.label_rows(world.task or "").values(), NOTHING)

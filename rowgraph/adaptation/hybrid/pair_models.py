@@ -72,15 +72,13 @@ class Shown:
 
     Args:
         view: the seeds that are fitted on.
-        pairs: of them, all candidates.
-        kept: int64 [G], positions of the pairs that are fitted on.
+        past: float32 [G, F], what is known of the pairs.
         seed, row: int64 [G].
         true: bool [G].
     """
 
     view: View
-    pairs: PairFeatures
-    kept: np.ndarray
+    past: np.ndarray
     seed: np.ndarray
     row: np.ndarray
     true: np.ndarray
@@ -95,7 +93,7 @@ class Shown:
         luck = uniform_of_rows(np.arange(len(seed)), "rowgraph_metrics", "negatives")
         drawn = luck * pairs.candidates.counts[seed] < NEGATIVES
         kept = np.flatnonzero(some[seed] & (true | drawn))
-        return cls(view, pairs, kept, seed[kept], row[kept], true[kept])
+        return cls(view, pairs.smooth()[kept], seed[kept], row[kept], true[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +141,8 @@ class LinearOnPairs:
     def fit(self, candidate: str, exam: Exam, regime: Regime, seed: int) -> FittedLinear:
         """One path for each encoder."""
         shown = self.basis.shown(exam, regime)
-        past = shown.pairs.smooth()[shown.kept]
         paths = [fit_listwise(self.blocks(candidate, exam, number, shown.view, shown.seed,
-                                          shown.row, past), shown.seed, shown.true)
+                                          shown.row, shown.past), shown.seed, shown.true)
                  for number in range(self.encoders)]
         return FittedLinear(self, candidate, exam, paths)
 

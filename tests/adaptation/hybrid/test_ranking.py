@@ -116,8 +116,9 @@ def test_what_lies_at_or_after_the_seeds_moves_nothing(tmp_path, shop_ran, hybri
 def test_a_foreign_key_of_one_row_is_a_recommendation_without_a_history(shop, hybrid_ground,
                                                                         ranked):
     task = load_task(Database.open(shop.database.folder), "purchases-shopper")
-    folder, predictions, _ = ranked(hybrid_ground(task, beside=()))
-    assert {run.variant for run in predictions} == STANDING - {"rowgraph_pretrained"}
+    folder, predictions, _ = ranked(hybrid_ground(
+        task, parts=("own_past", "trees", "history"), beside=(), seeds=(0,)))
+    assert {run.variant for run in predictions} == {NAME, "rowgraph_own_past", "rowgraph_trees"}
     assert "history" not in pl.read_parquet(folder / "mixtures.parquet")["part"].to_list()
 
 
