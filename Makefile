@@ -37,8 +37,9 @@ transfer: $(VENV)/.ready  ## What pre-training is worth, on rel-f1 and rel-stack
 	$(BIN)/rowgraph run --profile transfer
 
 suite: $(VENV)/.ready  ## RowGraph's own model on seven databases of ROWGRAPH_DATABASES: hours
-	$(BIN)/rowgraph run --profile suite
-	$(BIN)/rowgraph run --profile suite_second
+	for profile in suite suite_second suite_tenth suite_second_tenth suite_hundredth \
+		suite_second_hundredth; do $(BIN)/rowgraph run --profile $$profile || exit 1; done
+	$(BIN)/python -m benchmarks.suite
 
 paper: $(VENV)/.ready  ## The paper's experiment: one large GPU, about a day
 	$(BIN)/rowgraph run --profile paper
