@@ -49,6 +49,7 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
     def _downstream_metrics(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.adaptation.running import run_task
+            from rowgraph.adaptation.variants import variant
             from rowgraph.databases.database import Database
             from rowgraph.graph.entity_graph import EntityGraph
             from rowgraph.tasks.loading import load_task
@@ -56,7 +57,8 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
             task = load_task(Database.open(inputs["source"].folder), node.task, settings)
             graph = EntityGraph.load(inputs["entity_graph"].folder)
             with context.resources.compute.session() as device:
-                vectors = _vectors(inputs, task, graph, draft, device, log)
+                joint = any(variant(name).joint for name in settings.variants)
+                vectors = _vectors(inputs, task, graph, draft, device, log, joint)
                 return run_task(task, graph, vectors, settings, draft, device=device, log=log)
 
         return build(context, node, inputs, make)
@@ -65,11 +67,13 @@ def downstream_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinitio
 
 
 def _vectors(inputs: dict[str, Artifact], task: Any, graph: Any, draft: Any, device: str,
-             log: Log) -> dict[int, Any]:
+             log: Log, joint: bool) -> dict[int, Any]:
     """What each language model of the profile says of the database, by its seed.
 
-    Rows of tables with columns that the task must not see are encoded anew without them.
+    Rows of tables with columns that the task must not see are encoded anew without them. With
+    `joint` the rows' texts come along, for a variant that trains the language model.
     """
+    from rowgraph.adaptation.joint.texts import RowTexts
     from rowgraph.adaptation.vectors import BartVectors
     from rowgraph.embeddings import EmbeddingStore, without_hidden
     from rowgraph.encoding.settings import NodeEmbeddingsSettings
@@ -88,9 +92,11 @@ def _vectors(inputs: dict[str, Artifact], task: Any, graph: Any, draft: Any, dev
                 NodeEmbeddingsSettings.model_validate(stored.manifest["settings"]),
                 draft.state / f"vectors{more}", keys=checkpoint.summary["keys"], device=device,
                 log=log)
+        texts = RowTexts.of(task.database, checkpoint.path("checkpoint"),
+                            keys=checkpoint.summary["keys"]) if joint else None
         found[checkpoint.manifest["settings"]["seed"]] = BartVectors(
             store, load_shared(sage.folder),
-            SageWeightsSettings.model_validate(sage.manifest["settings"]))
+            SageWeightsSettings.model_validate(sage.manifest["settings"]), texts)
     return found
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Embeddings",
     "OverlaidEmbeddings",
     "RandomTwin",
+    "row_texts",
     "without_hidden",
     "write_embeddings",
     "write_task_embeddings",
@@ -175,7 +176,7 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
                   draft: Draft, target: Path, shard: int, log: Log, before: int) -> None:
     """Vectors of a table's rows in the state folder, published at the end; continues where it
     stopped. The texts that are new in a shard are encoded, then earlier ones are looked up."""
-    first_N = first_rows(_texts(database, table, columns, shard))
+    first_N = first_rows(row_texts(database, table, columns, shard))
     distinct_N = first_N == np.arange(len(first_N))
     path, cut = draft.state / f"{table}.npy", draft.state / f"{table}.cut.npy"
     progress = draft.state / f"{table}.json"
@@ -185,7 +186,7 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
         np.lib.format.open_memmap(cut, "w+", bool, (len(first_N),)).flush()
         write_json(progress, {"rows": 0})
     start = json.loads(progress.read_text())["rows"]
-    for first, texts in _texts(database, table, columns, shard, start):
+    for first, texts in row_texts(database, table, columns, shard, start):
         memory, cut_N = (np.lib.format.open_memmap(p, "r+") for p in (path, cut))
         rows = np.arange(first, first + len(texts))
         new = rows[distinct_N[rows]]
@@ -206,8 +207,8 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
     path.rename(target)
 
 
-def _texts(database: Database, table: str, columns: list[str], shard: int,
-           start: int = 0) -> Iterator[tuple[int, pl.Series]]:
+def row_texts(database: Database, table: str, columns: list[str], shard: int,
+              start: int = 0) -> Iterator[tuple[int, pl.Series]]:
     """Linearized rows of a table from row `start` on, in shards: first row and texts."""
     for first, frame in _chunks(database, table, columns, shard):
         if first + frame.height > start:

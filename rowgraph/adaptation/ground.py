@@ -20,6 +20,7 @@ import torch
 
 from rowgraph.adaptation.heads import Answer, answer_of
 from rowgraph.adaptation.inputs import Inputs
+from rowgraph.adaptation.joint.vectors import JointVectors
 from rowgraph.adaptation.settings import Candidate, DownstreamMetricsSettings
 from rowgraph.adaptation.training import Log, train
 from rowgraph.adaptation.variants import variant
@@ -113,7 +114,8 @@ class Ground:
         device: as torch names it.
 
     Raises:
-        ValueError: there are no vectors, or the kind of task has no head.
+        ValueError: there are no vectors, the kind of task has no head, or a variant trains the
+            language model and has no texts to read.
     """
 
     def __init__(self, task: Task, graph: EntityGraph, vectors: Mapping[int, BartVectors],
@@ -121,6 +123,11 @@ class Ground:
         if not vectors:
             raise ValueError(f"{task.database.name}/{task.name}: no row vectors were given; train "
                              "at least one bart_checkpoint and embed the database with it")
+        joint = [name for name in settings.variants if variant(name).joint]
+        if joint and any(found.texts is None for found in vectors.values()):
+            raise ValueError(f"{task.database.name}/{task.name}: {joint[0]} trains the language "
+                             "model, and the rows' texts were not given; give every language "
+                             "model its `RowTexts`")
         unknown = np.full(len(task.test), np.nan)
         self.task = dataclasses.replace(task, test=LabelTable(task.test.rows, task.test.times,
                                                               unknown))
@@ -233,9 +240,13 @@ class Ground:
         raw: dict[str, list[np.ndarray]] = {regime: [] for regime in asked}
         curve: list[dict[str, object]] = []
         with _one_thread(self.device):
-            for epoch in train(self.inputs, self.graph, self.source(training), pretrained, chosen,
-                               settings, fit=fit, asked=asked, seed=training.seed,
-                               device=self.device, at=at):
+            vectors = self.source(training)
+            if chosen.joint:
+                vectors = JointVectors(pretrained.texts, vectors, settings.joint,
+                                       self.inputs.purpose(training.seed), self.device)
+            for epoch in train(self.inputs, self.graph, vectors, pretrained, chosen, settings,
+                               fit=fit, asked=asked, seed=training.seed, device=self.device,
+                               at=at):
                 for regime, values in epoch.answers.items():
                     raw[regime].append(values)
                 if training.fold != FINAL and self.newest(training.fold):

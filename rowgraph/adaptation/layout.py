@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rowgraph.adaptation.ground import Ground
+from rowgraph.adaptation.joint.texts import RowTexts
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import write_json
@@ -80,6 +81,8 @@ def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> No
         target.flush()
     if (found := getattr(vectors.store, "range", None)) is not None:
         np.save(folder / "range.npy", found)
+    if vectors.texts is not None:
+        vectors.texts.save(folder / "texts")
     safetensors.torch.save_file({k: v.contiguous() for k, v in vectors.shared_state.items()},
                                 folder / "shared.safetensors")
     write_json(folder / "sage.json", vectors.sage_settings.model_dump(mode="json"))
@@ -87,8 +90,9 @@ def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> No
 
 def _read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
     sage = SageWeightsSettings.model_validate(json.loads((folder / "sage.json").read_text()))
+    texts = RowTexts.load(folder / "texts") if (folder / "texts").exists() else None
     return BartVectors(MappedEmbeddings(folder, graph),
-                       safetensors.torch.load_file(folder / "shared.safetensors"), sage)
+                       safetensors.torch.load_file(folder / "shared.safetensors"), sage, texts)
 
 
 class MappedEmbeddings:

@@ -155,7 +155,7 @@ def vectors_of(embeddings: Embeddings, table: str, rows: np.ndarray,
     silent = rows == SILENT
     found = embeddings.gather(table, np.where(silent, 0, rows) if silent.any() else rows)
     if silent.any():
-        found = found.masked_fill(torch.from_numpy(silent)[:, None], 0.0)
+        found = found.masked_fill(torch.from_numpy(silent)[:, None].to(found.device), 0.0)
     return found.to(device)
 
 

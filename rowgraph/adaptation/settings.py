@@ -13,6 +13,7 @@ from rowgraph.tasks.settings import SplitSettings
 Variant = Literal[
     "bart_gnn_finetuned",
     "bart_gnn_frozen",
+    "bart_gnn_joint",
     "bart_gnn_scratch",
     "bart_gnn_static",
     "bart_head",
@@ -21,13 +22,26 @@ Variant = Literal[
     "random_head",
 ]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
+SEQUENTIAL: tuple[Variant, ...] = tuple(v for v in VARIANTS if v != "bart_gnn_joint")
+
+
+class JointSettings(Section):
+    """How the variant `bart_gnn_joint` trains the language model with the graph network.
+
+    Ours: the paper leaves joint training open (Section 7). docs/decisions/joint.md.
+    """
+
+    layers: int = Field(1, gt=0)  # the last so many of the encoder's
+    rank: int = Field(0, ge=0)  # 0 = all their weights; else of adapters on their attention
+    learning_rate: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False)  # of the language model
+    texts: int = Field(256, gt=0)  # encoded with gradients in a step; other rows' are held ones
 
 
 class AdaptationSettings(Section):
     """One training on a task's label rows (Sections 4.4 and 5)."""
 
     regimes: tuple[Regime, ...] = Field(("frozen_db", "rolling"), min_length=1)
-    variants: tuple[Variant, ...] = Field(VARIANTS, min_length=1)
+    variants: tuple[Variant, ...] = Field(SEQUENTIAL, min_length=1)
     seeds: Seeds = (0, 1, 2, 3, 4)
     epochs: int = Field(10, gt=0)  # trained; where folds choose, the most that can be chosen
     train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
@@ -65,7 +79,8 @@ class Candidate(Section):
 class DownstreamMetricsSettings(AdaptationSettings, SplitSettings):
     """Adaptation of every variant to a task: choices on folds, then the final fits."""
 
-    variants: tuple[Variant, ...] = VARIANTS  # none: without the paper's models and what they need
+    variants: tuple[Variant, ...] = SEQUENTIAL  # none: without the paper's models and their needs
+    joint: JointSettings = JointSettings()  # of `bart_gnn_joint`, which is in no default
     candidates: tuple[Candidate, ...] = ()  # none: the values above; docs/decisions/downstream.md
     reference: Variant | None = None  # the variant that compares candidates; null = see `judge`
     workers: int | None = neutral(None)  # processes of one thread on a CPU; null = the cores

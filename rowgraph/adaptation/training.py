@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rowgraph.adaptation.heads import Answer, answer_of
 from rowgraph.adaptation.inputs import Inputs
+from rowgraph.adaptation.joint.vectors import JointVectors
 from rowgraph.adaptation.models import DateScale, DownstreamModel, build_model
 from rowgraph.adaptation.settings import AdaptationSettings
 from rowgraph.adaptation.variants import Variant
@@ -59,7 +60,7 @@ def train(inputs: Inputs, graph: EntityGraph, embeddings: Embeddings, pretrained
     Args:
         inputs: of the task.
         graph: of the task's database; its tables are the model's node types.
-        embeddings: BART's or the random twin's, as the variant asks.
+        embeddings: BART's or the random twin's, as the variant asks; `JointVectors` are trained.
         pretrained: the shared layers and their shapes; its vectors are not used.
         settings: `epochs`, `learning_rate`, `dropout` and the sizes of the model.
         fit: the label rows to train on; statistics (dates, a target's scale) are theirs alone.
@@ -77,8 +78,11 @@ def train(inputs: Inputs, graph: EntityGraph, embeddings: Embeddings, pretrained
         model = build_model(variant, graph.node_types, embeddings.dim, answer.width,
                             pretrained.shared_state, settings,
                             pretrained.sage_settings).to(device)
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad],
-                                 lr=settings.learning_rate, fused=True)
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    if isinstance(embeddings, JointVectors):
+        groups.append({"params": embeddings.parameters(),
+                       "lr": embeddings.settings.learning_rate})
+    optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
     run = _Run(inputs, embeddings, variant.has_gnn, seed, DateScale.fit(fit.labels.times), device)
     for epoch in range(settings.epochs):
         with random():
@@ -117,13 +121,17 @@ class _Run:
                  dates: DateScale, device: torch.device):
         self.inputs, self.embeddings, self.with_graph = inputs, embeddings, with_graph
         self.seed, self.dates, self.device = seed, dates, device
+        self.joint = embeddings if isinstance(embeddings, JointVectors) else None
 
     def train_epoch(self, model: DownstreamModel, optimizer: torch.optim.Optimizer,
                     answer: Answer, fit: View, epoch: int) -> np.ndarray:
         """One pass in a fresh order; raw outputs as they were before each step."""
         model.train()
         outputs = _empty(len(fit.labels), answer.width)
-        for at, entities in self.inputs.epoch(fit, self.seed, epoch, self.with_graph):
+        steps = self.inputs.epoch(fit, self.seed, epoch, self.with_graph)
+        for step, (at, entities) in enumerate(steps):
+            if self.joint is not None:
+                self.joint.draw(entities.near.rows, epoch, step)
             entity, near = entities.arguments(self.embeddings, self.device)
             raw = model(entity, near, None, self.dates(fit.labels.times[at]).to(self.device))
             loss = answer.loss(raw, fit.labels.target[at])
@@ -149,6 +157,8 @@ class _Run:
     def answer_each(self, model: DownstreamModel,
                     views: Mapping[str, View]) -> dict[str, np.ndarray]:
         """Raw outputs by view; views of the same rows that see the same share them."""
+        if self.joint is not None:
+            self.joint.refresh()
         found: dict[str, np.ndarray] = {}
         for name, view in views.items():
             same = next((n for n in found if views[n].labels is view.labels

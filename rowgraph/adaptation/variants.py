@@ -36,12 +36,16 @@ class Variant:
     validation row sees the very rows from which its label was computed, so its training and
     validation figures look far better than they are. Its test figures obey the regime as all
     others do, and suffer from what training learnt to rely on.
+
+    `joint` trains the language model's last layers too: rows' vectors move with the network that
+    reads them (`rowgraph.adaptation.joint`).
     """
 
     name: str
     embeddings: Embeddings
     gnn: Gnn
     static: bool = False
+    joint: bool = False
 
     @property
     def random(self) -> bool:
@@ -69,6 +73,7 @@ _BY_NAME = {
     for v in (
         Variant("bart_gnn_finetuned", Embeddings.BART, Gnn.FINETUNED),
         Variant("bart_gnn_frozen", Embeddings.BART, Gnn.FROZEN),
+        Variant("bart_gnn_joint", Embeddings.BART, Gnn.FINETUNED, joint=True),
         Variant("bart_gnn_scratch", Embeddings.BART, Gnn.SCRATCH),
         Variant("bart_gnn_static", Embeddings.BART, Gnn.FINETUNED, static=True),
         Variant("bart_head", Embeddings.BART, Gnn.NONE),

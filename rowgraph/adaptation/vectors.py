@@ -17,6 +17,7 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.sage.settings import SageWeightsSettings
 
 if TYPE_CHECKING:
+    from rowgraph.adaptation.joint.texts import RowTexts
     from rowgraph.embeddings import Embeddings
 
 HELD_BYTES = 2 << 30  # vectors of a database up to this size are held in memory as float32
@@ -30,11 +31,13 @@ class BartVectors:
         store: vectors of every row of the held-out database.
         shared_state: the shared layers that were pre-trained over this model's vectors.
         sage_settings: the shapes of that pre-training.
+        texts: of every row, for variants that train the language model; None where none does.
     """
 
     store: Embeddings
     shared_state: Mapping[str, Tensor]
     sage_settings: SageWeightsSettings
+    texts: RowTexts | None = None
 
 
 class HeldEmbeddings:

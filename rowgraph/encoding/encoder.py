@@ -97,19 +97,25 @@ class RowEncoder:
     def encode_distinct(self, texts: Sequence[str]) -> Encoded:
         """Vectors of texts, none of which is looked up among the others."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        ids = self._tokenized(texts)
-        length_N = np.array([len(row) for row in ids], dtype=np.int64)
-        cut_N = np.minimum(length_N, self.max_tokens)
+        whole = self._tokenized(texts)
+        length_N = np.array([len(row) for row in whole], dtype=np.int64)
+        ids, cut_N = self._cut(whole), np.minimum(length_N, self.max_tokens)
 
         def encode_batch(places: np.ndarray) -> None:
-            batch_BS = np.full((len(places), cut_N[places[0]]), self.tokenizer.pad_token_id)
-            for b, place in enumerate(places):
-                batch_BS[b, :cut_N[place]] = ids[place][:cut_N[place]]
-                batch_BS[b, cut_N[place] - 1] = ids[place][-1]  # `</s>` stays
-            vectors[places] = self._pooled(batch_BS, cut_N[places]).cpu().numpy()
+            batch_BS, real_BS = padded([ids[p] for p in places], self.tokenizer.pad_token_id)
+            vectors[places] = self._pooled(batch_BS, real_BS).cpu().numpy()
 
         self._map(encode_batch, batches_by_length(cut_N, self.batch_tokens))
         return Encoded(vectors, length_N > self.max_tokens)
+
+    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int64 by text: what is read of it, at most `max_tokens`, `<s>` and `</s>` included."""
+        return self._cut(self._tokenized(texts))
+
+    def _cut(self, ids: list[np.ndarray]) -> list[np.ndarray]:
+        """`</s>` stays."""
+        most = self.max_tokens
+        return [row if len(row) <= most else np.append(row[:most - 1], row[-1]) for row in ids]
 
     def _map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """The function's values, worked out side by side; PyTorch's number of threads stays."""
@@ -149,14 +155,13 @@ class RowEncoder:
         return [row for part in self._map(tokenize, pieces) for row in part]
 
     @torch.inference_mode()
-    def _pooled(self, batch_BS: np.ndarray, length_B: np.ndarray) -> torch.Tensor:
+    def _pooled(self, ids_BS: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:
         """float32 [B, D]: the mean over each text's tokens."""
-        ids_BS = torch.from_numpy(batch_BS).to(self.device)
-        S = ids_BS.shape[1]
-        if length_B.min() == S:
+        whole = bool(real_BS.all())
+        ids_BS, real_BS = ids_BS.to(self.device), real_BS.to(self.device)
+        if whole:
+            S = ids_BS.shape[1]
             return self._hidden(ids_BS, None).sum(1, dtype=torch.float32) / S
-        lengths_B = torch.from_numpy(length_B).to(self.device)
-        real_BS = torch.arange(S, device=self.device) < lengths_B[:, None]
         return mean_pool(self._hidden(ids_BS, real_BS).float(), real_BS)
 
     def _hidden(self, ids_BS: torch.Tensor, real_BS: torch.Tensor | None) -> torch.Tensor:
@@ -184,6 +189,16 @@ def _parts(text: str) -> list[str]:
     """A text cut after each `<attr>`, which takes the space before it along."""
     *parts, last = text.split(ATTRIBUTE)
     return [part + ATTRIBUTE for part in parts] + [last]
+
+
+def padded(ids: Sequence[np.ndarray], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Texts as one batch: int64 [B, S], their tokens and `pad` after them, and bool [B, S], which
+    of them are tokens."""
+    length_B = np.array([len(row) for row in ids])
+    real_BS = np.arange(length_B.max()) < length_B[:, None]
+    ids_BS = np.full(real_BS.shape, pad, dtype=np.int64)
+    ids_BS[real_BS] = np.concatenate(ids)
+    return torch.from_numpy(ids_BS), torch.from_numpy(real_BS)
 
 
 def mean_pool(hidden_BSD: torch.Tensor, real_BS: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,13 @@ import pytest
 import torch
 
 from rowgraph.adaptation.ground import FINAL, Ground, Training
+from rowgraph.adaptation.joint.texts import RowTexts
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import NEVER
 from rowgraph.graph.entity_graph import build_entity_graph
+from rowgraph.language.settings import BartCheckpointSettings
+from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
 from rowgraph.tasks.label_tables import LabelTable, Task
 from tests.worlds.races import World
@@ -93,12 +96,44 @@ def multiclass_task(world) -> Task:
 
 
 @pytest.fixture(scope="session")
-def ground_of(world, shared, lab):
+def speaker(world, lab, tmp_path_factory) -> Path:
+    """A saved BART of two layers, as wide as the worlds' vectors, that knows their words."""
+    settings = BartCheckpointSettings(
+        checkpoint=None, vocabulary=300, d_model=lab.DIM, encoder_layers=2, decoder_layers=1,
+        heads=2, ffn_dim=16, max_tokens=40, precision="fp32")
+    database, texts = world.database, []
+    for table in database.tables:
+        attributes = database.attributes(table)
+        texts.extend(linearize_frame(table, database.read(table, attributes or None), attributes))
+    folder = tmp_path_factory.mktemp("speaker")
+    tokenizer = train_tokenizer(texts, settings.vocabulary)
+    build_model(settings, tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texts_of(speaker):
+    """The rows of a database as the speaker reads them."""
+    found = {}
+
+    def build(database):
+        key = database.folder, database.hidden
+        if key not in found:
+            found[key] = RowTexts.of(database, speaker, keys=False)
+        return found[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ground_of(world, shared, lab, texts_of):
     """A ground with some settings changed."""
 
     def build(where=world, task=None, vectors=None, **changes):
         settings = type(lab.SETTINGS).model_validate({**lab.SETTINGS.model_dump(), **changes})
-        vectors = vectors or {0: BartVectors(where.store, shared, lab.SAGE)}
+        vectors = vectors or {0: BartVectors(where.store, shared, lab.SAGE,
+                                             texts_of(where.database))}
         return Ground(task or where.task, where.graph, vectors, settings, "cpu")
 
     return build

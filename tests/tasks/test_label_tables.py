@@ -83,15 +83,16 @@ def test_an_empty_label_table_is_refused(fresh):
 
 
 def test_each_variant_of_the_settings_has_its_facts():
-    facts = {name: (v.embeddings, v.gnn, v.static) for name, v in
+    facts = {name: (v.embeddings, v.gnn, v.static, v.joint) for name, v in
              ((n, variant(n)) for n in VARIANTS)}
     assert len(set(facts.values())) == len(VARIANTS)
-    assert [n for n, (e, _, _) in facts.items() if e is Embeddings.RANDOM] == [
+    assert [n for n, (e, *_) in facts.items() if e is Embeddings.RANDOM] == [
         n for n in VARIANTS if n.startswith("random")]
-    assert [n for n, (_, g, _) in facts.items() if g is Gnn.NONE] == ["bart_head", "random_head"]
+    assert [n for n, (_, g, *_) in facts.items() if g is Gnn.NONE] == ["bart_head", "random_head"]
     assert [n for n in VARIANTS if variant(n).freezes] == ["bart_gnn_frozen", "random_gnn_frozen"]
     assert not variant("bart_gnn_scratch").transfers
-    assert [n for n, (_, _, static) in facts.items() if static] == ["bart_gnn_static"]
+    assert [n for n, (_, _, static, _) in facts.items() if static] == ["bart_gnn_static"]
+    assert [n for n in VARIANTS if variant(n).joint] == ["bart_gnn_joint"]
 
 
 def test_an_unknown_variant_lists_the_known_ones():

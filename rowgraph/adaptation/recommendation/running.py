@@ -22,6 +22,7 @@ from rowgraph.adaptation.ground import Trained
 from rowgraph.adaptation.recommendation.trainings import Ground, Training
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.training import Log
+from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.graph.entity_graph import EntityGraph
@@ -59,8 +60,14 @@ def run_recommendation(task: Task, graph: EntityGraph, vectors: Mapping[int, Bar
         The summary, as of `run_task`.
 
     Raises:
-        ValueError: the task is of another kind, or there are no vectors.
+        ValueError: the task is of another kind, there are no vectors, or a variant trains the
+            language model, which this kind of task does not.
     """
+    for name in settings.variants:
+        if variant(name).joint:
+            raise ValueError(f"{task.database.name}/{task.name}: {name} is trained on labels of "
+                             "single rows, and this is a recommendation; leave it out of this "
+                             "task's downstream_metrics.variants in task_settings")
     run = _Running(Ground(task, graph, vectors, settings, device), draft, log)
     chosen = run.choose()
     run.finish(chosen)
