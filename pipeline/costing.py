@@ -45,7 +45,8 @@ class Costs:
         found = self.estimates[asset]
         if found is None or found.work is None or self.rates is None:
             return None
-        return self.rates.hours(found.work)
+        hours = [self.rates.hours(work) for work in (found.work, found.also) if work is not None]
+        return None if None in hours else sum(hours, Figure(0))
 
     @property
     def unmeasured(self) -> bool:

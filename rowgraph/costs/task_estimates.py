@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.adaptation.variants import variant
 from rowgraph.costs.rates import Work
 from rowgraph.costs.sizes import COMPRESSED, Figure, nodes_a_seed
 from rowgraph.costs.world import HEAVY, LIGHT, NOTHING, Estimate, World
@@ -28,7 +30,8 @@ def downstream_metrics(world: World) -> Estimate:
     Work: label rows trained on and scored by variants with a GNN; a head alone is quick. The
     reference tries every candidate on every fold, the others those that were chosen, at most one
     a regime; every seed is trained on the newest fold and on all that is known. On folds the rows
-    are scored every epoch, test rows once.
+    are scored every epoch, test rows once. A variant that trains the language model encodes texts
+    besides (`_jointly_encoded`).
     """
     s = world.profile.of_task("downstream_metrics", world.name or "", world.task or "")
     facts, D = world.database, world.shape.d_model
@@ -56,7 +59,28 @@ def downstream_metrics(world: World) -> Estimate:
         disk=scored * Figure(12, "assumed"),
         meanwhile=scored * Figure(12, "assumed") + raw + held * (barts if processes > 1 else 0),
         host=(HEAVY + 2 * held) * (processes if processes == 1 else processes + 1),
-        device=batch * processes, work=Work(work, "adapted_labels"))
+        device=batch * processes, work=Work(work, "adapted_labels"),
+        also=_jointly_encoded(world, s) if any(variant(v).joint for v in s.variants) else None)
+
+
+def _jointly_encoded(world: World, s: DownstreamMetricsSettings) -> Work:
+    """Tokens of a variant that trains the language model (`adaptation.joint.vectors`).
+
+    A step encodes `joint.texts` rows, of which the way back takes twice as long again at most.
+    Whatever is scored is encoded: the rows around the scored label rows, each once.
+    """
+    facts, labels = world.database, world.database.label_rows(world.task or "")
+    train = labels["train"].at_most(s.train_rows or labels["train"].value)
+    around = nodes_a_seed(facts.edges_a_row, s.fan_out, entity=True)
+    chosen = min(max(1, len(s.candidates)), len(s.regimes))
+    trained = len(world.profile.bart_checkpoint.all_seeds) * len(s.seeds)
+    on_folds = (s.folds - 1 + trained) * chosen
+    regimes = len(s.regimes) / chosen
+    drawn = train * (3 * s.joint.texts / s.batch * s.epochs * (on_folds + trained * chosen))
+    scored = ((labels["val"] * around).at_most(facts.rows) * (s.epochs * on_folds)
+              + (labels["test"] * around).at_most(facts.rows) * (trained * chosen)) * regimes
+    tokens = world.facts.tokens_a_row.at_most(world.shape.positions)
+    return Work((drawn + scored) * tokens * Figure(1, "assumed"), "encoded_tokens")
 
 
 def transfer_metrics(world: World) -> Estimate:

@@ -27,6 +27,7 @@ class Estimate:
         host: peak memory but for `device`.
         device: peak memory of what is computed with: the GPU's, or the host's where there is none.
         work: None where the time is short or not ours (a download).
+        also: work of another kind beside it.
     """
 
     disk: Figure
@@ -34,6 +35,7 @@ class Estimate:
     meanwhile: Figure = NOTHING
     device: Figure = NOTHING
     work: Work | None = None
+    also: Work | None = None
 
 
 class Unknown(Exception):

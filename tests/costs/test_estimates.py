@@ -7,6 +7,7 @@ from transformers import BartConfig, BartForConditionalGeneration
 
 from rowgraph.adaptation.choosing import adapt
 from rowgraph.adaptation.ground import FINAL, Ground, Trained
+from rowgraph.adaptation.settings import JointSettings
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.costs.estimates import estimate
 from rowgraph.costs.model_shape import BART_LARGE, ModelShape
@@ -221,3 +222,22 @@ def test_the_work_of_adaptation_is_that_of_the_trainings_that_are_done(world, sh
 
     adapt(ground, do)
     assert work.amount.value == rows
+
+
+def test_a_variant_that_trains_the_language_model_encodes_texts_besides():
+    demo = load_profile("demo")
+    facts = Facts({"rel-baseball": DatabaseFacts.expected(5000, None, Figure(32))}, SHAPE,
+                  Figure(32))
+
+    def also(**changes):
+        settings = demo.downstream_metrics.model_copy(update=changes)
+        profile = demo.model_copy(update={"downstream_metrics": settings, "task_settings": {}})
+        return estimate("downstream_metrics", profile, facts, "rel-baseball",
+                        "player-all-star").also
+
+    names = demo.downstream_metrics.variants
+    assert also() is None
+    few, many = (also(variants=(*names, "bart_gnn_joint"), joint=JointSettings(texts=n))
+                 for n in (100, 200))
+    assert few.kind == "encoded_tokens"
+    assert few.amount.value < many.amount.value < 2 * few.amount.value
