@@ -34,7 +34,7 @@ class JointSettings(Section):
     layers: int = Field(1, gt=0)  # the last so many of the encoder's
     rank: int = Field(0, ge=0)  # 0 = all their weights; else of adapters on their attention
     learning_rate: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False)  # of the language model
-    texts: int = Field(256, gt=0)  # encoded with gradients in a step; other rows' are held ones
+    texts: int = Field(128, gt=0)  # encoded with gradients in a step; other rows' are held ones
 
 
 class AdaptationSettings(Section):

@@ -209,6 +209,11 @@ def test_the_static_variant_reads_what_its_test_rows_may_not_miss(shop, tmp_path
     assert {r.variant for r in found} == {"bart_gnn_static"}
 
 
+def test_a_variant_that_trains_the_language_model_is_refused(shop, tmp_path):
+    with pytest.raises(ValueError, match="bart_gnn_joint is trained on labels of single rows"):
+        run(tmp_path, shop, QUICK.model_copy(update={"variants": ("bart_gnn_joint",)}))
+
+
 def test_epochs_are_no_more_than_a_training_needs(shop, monkeypatch):
     graph, vectors = shops.made_of(shop)
     ground = trainings.Ground(shop, graph, vectors, shops.SETTINGS.model_copy(
