@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
 .PHONY: demo test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
-	bench-health bench-device clean help
+	bench-health bench-device bench-kumo clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,18 @@ bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation o
 
 bench-device: $(VENV)/.ready  ## One large GPU at the paper's sizes: seven minutes, 15 GB of disk
 	$(BIN)/python -m benchmarks.device
+
+KUMO := .rowgraph/kumo
+
+$(KUMO)/.ready: benchmarks/kumo_requirements.txt
+	$(PYTHON) -m venv $(KUMO)
+	$(KUMO)/bin/python -m pip install --quiet --upgrade pip
+	$(KUMO)/bin/python -m pip install --quiet --requirement benchmarks/kumo_requirements.txt
+	$(KUMO)/bin/python -m pip install --quiet --no-deps kumo-engine==1.0.0
+	@touch $@
+
+bench-kumo: $(VENV)/.ready $(KUMO)/.ready  ## kumo-engine on the same label rows: an hour on two cores
+	$(BIN)/python -m benchmarks.kumo
 
 clean:  ## Remove everything that was made, the environment included
 	rm -rf $(VENV) .rowgraph
