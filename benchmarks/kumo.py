@@ -9,9 +9,9 @@ rows up to the end of validation. The engine trains on the training rows among t
 chooses by the validation rows (its plan fits nothing on them); RowGraph chooses on folds and fits
 all. Held out are the test rows, and what the engine says of them is scored here, as everything is.
 
-The engine shows a label row what lies at its moment or before. Every moment is therefore handed
-over one microsecond early, so that the rule is RowGraph's, strictly older, and the regime
-`rolling`. A query tells the engine the kind of task, the table asked about and a link that matters;
+The engine shows a label row what lies at its moment or before, and counts in whole seconds. Every
+moment is therefore handed over one second early, so that the rule is RowGraph's, strictly older,
+and the regime `rolling`. A query tells the engine the kind of task, the table asked about and a link that matters;
 labels, moments and splits come from the label rows, not from the query.
 
 RowGraph's figures and the baselines' are those of a profile that has run (`--profile`); where it
@@ -62,7 +62,7 @@ QUERIES = {
     "rel-stack-small/user-engagement":
         "PREDICT COUNT(posts.*, 0, 91, days) > 0 OR COUNT(comments.*, 0, 91, days) > 0 "
         "FOR EACH users.user_id"}
-EARLY = 1  # microseconds that turn the engine's "at or before" into "before"
+SECOND = 1_000_000  # microseconds
 GIB = 2**30
 
 
@@ -118,7 +118,7 @@ def hand_over(task: Task, fit_rows: int, folder: Path) -> dict[str, dict[str, An
     split = np.repeat([0, 1, 2], [training, len(fitted) - training, len(task.test)])
     pl.DataFrame({
         "ENTITY1": entities(task)[labels.rows],
-        "TIMESTAMP": pl.Series(labels.times - EARLY).cast(pl.Datetime("us")),
+        "TIMESTAMP": pl.Series(just_before(labels.times)).cast(pl.Datetime("us")),
         "TARGET1": labels.target.astype(np.int64), "SPLIT": split,
     }).write_parquet(folder / "rows" / "labels.parquet")
     return tables
@@ -130,6 +130,11 @@ def with_small_strings(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema([
         field.with_type(pa.string()) if any(of(field.type) for of in text) else field
         for field in table.schema]))
+
+
+def just_before(times: np.ndarray) -> np.ndarray:
+    """The last whole second, in microseconds, all of which lies before the second of a time."""
+    return (times // SECOND - 1) * SECOND
 
 
 def entities(task: Task) -> np.ndarray:
@@ -148,7 +153,7 @@ def read_back(task: Task, path: Path) -> np.ndarray:
         pl.col("ENTITY").cast(pl.Int64),
         pl.col("TIMESTAMP").cast(pl.Datetime("us")).cast(pl.Int64), "True_PROB")
     asked = pl.DataFrame({"ENTITY": entities(task)[task.test.rows],
-                          "TIMESTAMP": task.test.times - EARLY})
+                          "TIMESTAMP": just_before(task.test.times)})
     found = asked.join(said, on=["ENTITY", "TIMESTAMP"], how="left", maintain_order="left")
     if len(said) != len(asked) or len(found) != len(asked) or found["True_PROB"].has_nulls():
         raise ValueError(f"{path}: expected one answer to each of {len(asked)} test rows, found "

@@ -29,9 +29,15 @@ def test_label_rows_go_over_just_before_their_moment_and_keep_their_split(world,
     known = task.known.newest(FIT_ROWS)
     for mask, labels in ((rows["SPLIT"] < 2, known), (rows["SPLIT"] == 2, task.test)):
         mask = mask.to_numpy()
-        assert (times[mask] == labels.times - 1).all()
+        assert (times[mask] == labels.times - kumo.SECOND).all()
         assert (rows["ENTITY1"].to_numpy()[mask] == labels.rows).all()
         assert (rows["TARGET1"].to_numpy()[mask] == labels.target).all()
+
+
+def test_nothing_at_or_after_a_moment_shares_the_second_that_stands_for_it():
+    moments = np.array([7_000_000, 7_000_001, 7_999_999, 8_000_000])
+    assert kumo.just_before(moments).tolist() == [6_000_000, 6_000_000, 6_000_000, 7_000_000]
+    assert (moments // kumo.SECOND > kumo.just_before(moments) // kumo.SECOND).all()
 
 
 def test_fewer_rows_than_validation_has_leave_nothing_to_train_on(world):
