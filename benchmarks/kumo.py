@@ -11,8 +11,8 @@ all. Held out are the test rows, and what the engine says of them is scored here
 
 The engine shows a label row what lies at its moment or before, and counts in whole seconds. Every
 moment is therefore handed over one second early, so that the rule is RowGraph's, strictly older,
-and the regime `rolling`. A query tells the engine the kind of task, the table asked about and a link that matters;
-labels, moments and splits come from the label rows, not from the query.
+and the regime `rolling`. A query tells the engine the kind of task, the table asked about and a
+link that matters; labels, moments and splits come from the label rows, not from the query.
 
 RowGraph's figures and the baselines' are those of a profile that has run (`--profile`); where it
 has not, there are none. Their seconds and GB are of the stages of that database and task, both
@@ -307,7 +307,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(QUERIES), choices=list(QUERIES))
     parser.add_argument("--profile", default="suite", help="whose figures stand beside")
     parser.add_argument("--fit-rows", type=int, default=20_000, help="newest label rows handed on")
-    parser.add_argument("--mode", default="fast", choices=["debug", "fast", "normal", "best"])
+    parser.add_argument("--mode", default="fast", choices=["fast", "normal", "best"])
     parser.add_argument("--epochs", type=int, help="at most (default: the mode's own)")
     parser.add_argument("--minutes", type=float, default=17.0, help="at most, of each task")
     parser.add_argument("--seed", type=int, default=0)
