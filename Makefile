@@ -83,7 +83,7 @@ $(KUMO)/.ready: benchmarks/kumo_requirements.txt
 	@touch $@
 
 bench-kumo: $(VENV)/.ready $(KUMO)/.ready  ## kumo-engine on the same label rows: an hour on two cores
-	$(BIN)/python -m benchmarks.kumo
+	$(BIN)/python -m benchmarks.kumo --folder .rowgraph/benchmarks/kumo
 
 clean:  ## Remove everything that was made, the environment included
 	rm -rf $(VENV) .rowgraph

@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import Planned, plan
 from rowgraph.databases.database import Database
+from rowgraph.databases.resolving import fingerprint_folder
 from rowgraph.evaluation.comparison import compare, sentence
 from rowgraph.evaluation.resamples import Resamples
 from rowgraph.evaluation.scoring import metric_rows, score_task
@@ -205,26 +207,31 @@ def group_bytes(group: int) -> int:
 
 
 def ask(task: Task, query: str, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Let the engine train and answer, in its own environment.
+    """Let the engine train and answer, in its own environment; or what it said when it was asked
+    the same before, where that was kept.
 
     Returns:
         What `watched` says, the engine's report, and `prediction`, None where there is none.
     """
+    asked = {"query": query, "fit_rows": args.fit_rows, "mode": args.mode, "seed": args.seed,
+             "optimization": {"max_epochs": args.epochs} if args.epochs else {},
+             "threads": args.threads, "database": fingerprint_folder(task.database.folder)}
+    answers, kept = folder / "answers.parquet", folder / "facts.json"
+    if kept.exists() and (facts := json.loads(kept.read_text()))["asked"] == asked:
+        return facts | {"prediction": read_back(task, answers)}
+    shutil.rmtree(folder, ignore_errors=True)
     tables = hand_over(task, args.fit_rows, folder)
-    (folder / "request.json").write_text(json.dumps({
-        "tables": tables, "query": query, "mode": args.mode, "seed": args.seed,
-        "optimization": {"max_epochs": args.epochs} if args.epochs else {}}))
-    child = Path(__file__).with_name("kumo_engine.py")
+    (folder / "request.json").write_text(json.dumps(asked | {"tables": tables}))
+    child, log = Path(__file__).with_name("kumo_engine.py"), folder / "log.txt"
     # -P: this folder's kumo.py must not stand in the way of the engine's package of that name.
-    facts = watched([args.python, "-P", str(child), str(folder)], folder / "log.txt", args.minutes,
-                    args.threads)
-    facts |= {"prediction": None, "report": None}
+    facts = watched([args.python, "-P", str(child), str(folder)], log, args.minutes, args.threads)
+    facts |= {"asked": asked, "report": None, "prediction": None}
     if facts["status"] == 0:
         facts["report"] = json.loads((folder / "report.json").read_text())
-        facts["prediction"] = read_back(task, folder / "answers.parquet")
+        kept.write_text(json.dumps(facts))
+        facts["prediction"] = read_back(task, answers)
     elif facts["status"] is not None:
-        tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-15:]
-        print("\n".join(tail), file=sys.stderr)
+        print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
     return facts
 
 
@@ -312,7 +319,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=17.0, help="at most, of each task")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--folder", type=Path, help="keep what passes between the two here")
+    parser.add_argument("--folder", type=Path,
+                        help="keep here what passes between the two, and ask nothing twice")
     args = parser.parse_args()
     if not args.databases:
         raise SystemExit("name a folder of RelBench 3 folders in ROWGRAPH_DATABASES or --databases")

@@ -1,5 +1,6 @@
 """What kumo-engine is handed and how its answers come back; the engine itself is not needed."""
 
+import argparse
 import json
 import sys
 
@@ -121,3 +122,22 @@ def test_an_engine_stands_in_the_table_without_a_profile(world, capsys):
     assert "not run in this profile" in text
     assert "nothing to compare yet" in text
     json.dumps(found)
+
+
+def test_what_was_asked_before_is_not_asked_again(world, tmp_path, monkeypatch):
+    asked = []
+
+    def watched(command, log, minutes, threads):
+        folder = tmp_path / "kept"
+        asked.append(json.loads((folder / "request.json").read_text())["seed"])
+        answers(folder).write_parquet(folder / "answers.parquet")
+        (folder / "report.json").write_text("{}")
+        return {"status": 0, "seconds": 1.0, "gb": 1.0}
+
+    monkeypatch.setattr(kumo, "watched", watched)
+    for seed in (0, 0, 1):
+        args = argparse.Namespace(fit_rows=FIT_ROWS, mode="fast", seed=seed, epochs=None, threads=1,
+                                  python="python", minutes=1.0)
+        facts = kumo.ask(world.task, "PREDICT", args, tmp_path / "kept")
+        assert (facts["prediction"] == np.arange(len(world.task.test))).all()
+    assert asked == [0, 1]
