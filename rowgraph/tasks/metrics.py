@@ -2,10 +2,12 @@
 
 Shapes: N label rows, C classes, K recommended rows.
 
-Binary classification and regression are scikit-learn's. MAP@K and recall@K are RelBench's
-(`relbench.metrics`): label rows without a destination do not count, and a hit list is divided by
-min(destinations, K) for MAP, by all destinations for recall. One-vs-rest AUC is the mean over the
-classes that occur in the labels, so that a class which the split lacks makes no figure impossible.
+Binary classification and regression are scikit-learn's, but for ROC-AUC, which choosing asks for
+thousands of times: from ranks it is the same figure and takes a twentieth of the time. MAP@K and
+recall@K are RelBench's (`relbench.metrics`): label rows without a destination do not count, and a
+hit list is divided by min(destinations, K) for MAP, by all destinations for recall. One-vs-rest
+AUC is the mean over the classes that occur in the labels, so that a class which the split lacks
+makes no figure impossible.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import sklearn.metrics
+from scipy.stats import rankdata
 
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER, NO_ROW
 from rowgraph.tasks.label_tables import Destinations, Target
@@ -48,7 +51,7 @@ def measure(metric: str, target: Target, prediction: np.ndarray,
     if prediction.ndim == 2:
         return _MULTICLASS[metric](target, prediction)
     if metric == "roc_auc":
-        return float(sklearn.metrics.roc_auc_score(target, prediction))
+        return _roc_auc(target == 1, prediction)
     if metric == "average_precision":
         return float(sklearn.metrics.average_precision_score(target, prediction))
     if metric == "r2":
@@ -124,8 +127,15 @@ def _macro_f1(target: np.ndarray, prediction: np.ndarray) -> float:
                                           average="macro", zero_division=0.0))
 
 
+def _roc_auc(positive: np.ndarray, prediction: np.ndarray) -> float:
+    """The share of pairs in the right order, ties counting half (Hanley and McNeil 1982)."""
+    count = int(positive.sum())
+    ranks = rankdata(prediction)[positive].sum()
+    return float((ranks - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
 def _roc_auc_ovr(target: np.ndarray, prediction: np.ndarray) -> float:
-    return float(np.mean([sklearn.metrics.roc_auc_score(target == c, prediction[:, int(c)])
+    return float(np.mean([_roc_auc(target == c, prediction[:, int(c)])
                           for c in np.unique(target)]))
 
 
