@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +119,9 @@ class Finding:
 
 
 def audit_task(database: Database, name: str, scratch: Path, *,
+               regimes: Sequence[Regime] = ("frozen_db", "rolling"),
                note: Callable[[str], None] = lambda text: None) -> Iterator[Finding]:
-    """Try the canary and its control on every path of one task, under both regimes.
+    """Try the canary and its control on every path of one task, under each regime.
 
     Args:
         database: resolved; nothing is written to it.
@@ -128,7 +129,7 @@ def audit_task(database: Database, name: str, scratch: Path, *,
         note: hears what is being tried.
     """
     task = load_task(database, name)
-    for regime in ("frozen_db", "rolling"):
+    for regime in regimes:
         asked, moment = _asked(task, regime)
         found = {}
         late = any(database.known_at(t, c) is not None for t in database.tables
