@@ -26,7 +26,7 @@ REVISIONS = {
     "sage_weights": 2,
     "sage_sweep": 1,
     "cell_store": 1,
-    "forecast_weights": 1,
+    "forecast_weights": 2,
     "own_past_weights": 1,
     "rowgraph_metrics": 2,
     "window_features": 1,

@@ -88,13 +88,15 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
             step, loss) and `examined.parquet` (end, seed, score, value): questions about the span
             from an end to the next one, answered by what had ended before, beside a rule.
         start: weights of other databases, of the settings' width and output, from which every
-            training goes on; None is fresh ones.
+            training goes on, with as many precedents; None is fresh ones.
         log: called with the losses.
 
     Returns:
         The summary: ends, seeds, and the mean of each score over seeds at the last end that is
         followed by another.
     """
+    if start is not None:
+        settings = settings.model_copy(update={"precedents": start.head.precedents})
     reader = reading.reader(settings.fan_out)
     keys = {kind: list(found) for kind, found in Names.of(reader).keys.items()}
     ends = {end: moment for end, moment in ends.items() if Questions(reader, moment)}
@@ -140,7 +142,8 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
     database, reader = reading.database, reading.reader(settings.fan_out)
     names = Names.of(reader).to(where)
     past = Past(database.name, reader, names,
-                Questions(reader, ends[end], stale=settings.stale))
+                Questions(reader, ends[end], stale=settings.stale,
+                          precedents=settings.precedents))
     purpose = "own_past_weights", database.name, end, seed
     weights = (Weights.fresh(settings, seed, names) if start is None
                else copy.deepcopy(start).corrected(names))
@@ -150,7 +153,8 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
     later = [moment for moment in ends.values() if moment > ends[end]]
     found: dict[str, Any] = {}
     if later:
-        next_span = Questions(reader, min(later), since=ends[end], stale=0.0)
+        next_span = Questions(reader, min(later), since=ends[end], stale=0.0,
+                              precedents=settings.precedents)
         if next_span:
             found = examine(Past(database.name, reader, names, next_span), weights, settings,
                             purpose=purpose, device=where)

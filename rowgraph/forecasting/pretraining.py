@@ -92,7 +92,8 @@ def load_forecast_weights(folder: Path) -> Weights:
 def _past(name: str, reader: Reader, until: int, settings: ForecastWeightsSettings,
           device: torch.device, weight: float) -> Past:
     return Past(name, reader, Names.of(reader).to(device),
-                Questions(reader, until, stale=settings.stale), weight)
+                Questions(reader, until, stale=settings.stale, precedents=settings.precedents),
+                weight)
 
 
 def _synthetic(folder: Path, number: int, settings: ForecastWeightsSettings, device: torch.device,

@@ -5,32 +5,29 @@ many? What will a column's mean be over them, or the share of a word? Nothing is
 database has as many as one likes. Each question is told the past of what it asks about: counts and
 means of the same relation and column over 1, 3 and 10 horizons and ever.
 
-Some seeds see the database as it was well before t, as frozen databases are seen.
+Some seeds see the database as it was well before t, as frozen databases are seen. Questions may be
+told precedents too (`rowgraph.forecasting.precedents`).
 
 Shapes: n seeds, q questions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from rowgraph.cells.scales import UNIT
 from rowgraph.databases.database import NEVER, TIMELESS
-from rowgraph.features.windows import look_back
-from rowgraph.forecasting.reader import HORIZONS, Reader
+from rowgraph.forecasting.precedents import AFTER, Line, Precedents
+from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.relations import Relation
+from rowgraph.forecasting.told import EXISTS, KINDS, MEAN, came, told
 
-KINDS = ("exists", "count", "mean")
-EXISTS, COUNT, MEAN = range(len(KINDS))
 SHARES = (0.3, 0.2, 0.5)  # of the kinds
-PER_PAST = 14
 FEWEST = (50, 20)  # events and gaps between them below which a relation is not asked about
 FUTURE = 0.2  # share of events that have a later one of the same row, below which it is not asked
 HOUR = 3.6e9
-RULE = 3  # horizons over which the rule looks back
 STALEST = 20  # horizons
 
 
@@ -48,6 +45,7 @@ class Asked:
         past: float32 [q, PER_PAST], of what is asked about.
         answer: float32 [q]: 0 or 1, log of one and how many, or a mean of places.
         rule: float32 [q]: what counting the last three horizons says.
+        precedents: what became of others; None where nobody asked for it.
     """
 
     table: str
@@ -62,6 +60,7 @@ class Asked:
     past: np.ndarray
     answer: np.ndarray
     rule: np.ndarray
+    precedents: Precedents | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +86,11 @@ class Askable:
         indptr = self.relation.events.indptr
         return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
+    @cached_property
+    def line(self) -> Line:
+        """Its events in the order of time."""
+        return Line.of(self.relation)
+
 
 class Questions:
     """The questions of a database.
@@ -97,11 +101,13 @@ class Questions:
         since: microseconds; every question is asked at or after it.
         horizons: how many different ones a relation is asked with.
         stale: share of seeds that see the database as it was some time before.
+        precedents: of each question; 0 is none.
     """
 
     def __init__(self, reader: Reader, until: int, since: int = TIMELESS, horizons: int = 6,
-                 stale: float = 0.3):
+                 stale: float = 0.3, precedents: int = 0):
         self.reader, self.until, self.since, self.stale = reader, until, since, stale
+        self.precedents = precedents
         self.askable: dict[str, list[Askable]] = {}
         for table, relations in reader.relations.items():
             for place, relation in enumerate(relations):
@@ -139,7 +145,19 @@ class Questions:
                 found.append(_ask(one, seed, rows[seed], before[seed], at[seed], horizon[seed],
                                   random))
         fields = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-        return Asked(table, rows, before, horizon, ahead, *fields)
+        asked = Asked(table, rows, before, horizon, ahead, *fields)
+        return self._with_precedents(asked, random) if self.precedents else asked
+
+    def _with_precedents(self, asked: Asked, random: np.random.Generator) -> Asked:
+        """Drawn last, so that the same is asked with and without."""
+        draws, found = random.random((2, len(asked.seed), self.precedents)), []
+        for one in self.askable[asked.table]:  # in whose order questions are
+            mine = np.flatnonzero(asked.relation == one.place)
+            seed = asked.seed[mine]
+            found.append(one.line.precedents(
+                asked.before[seed], asked.horizon[seed], asked.ahead[seed], asked.kind[mine],
+                asked.column[mine], np.ascontiguousarray(draws[:, mine])))
+        return replace(asked, precedents=Precedents.joined(found))
 
     def _seeds(self, one: Askable, random: np.random.Generator,
                count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,7 +167,7 @@ class Questions:
         while got < count:
             anchor = one.anchors[random.integers(len(one.anchors), size=4 * count)]
             span = one.horizons[random.integers(len(one.horizons), size=4 * count)]
-            after = times[anchor] + 1 + (random.random(4 * count) * 1.5 * span).astype(np.int64)
+            after = times[anchor] + 1 + (random.random(4 * count) * AFTER * span).astype(np.int64)
             fits = after + span < self.until
             rows.append(one.owner[anchor][fits])
             at.append(after[fits])
@@ -185,7 +203,7 @@ def _askable(relation: Relation, place: int, until: int, since: int, horizons: i
 def _ask(one: Askable, seed: np.ndarray, rows: np.ndarray, before: np.ndarray, at: np.ndarray,
          horizon: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, ...]:
     """Questions about one relation, in the order of `Asked`'s fields from `seed` on."""
-    relation, events = one.relation, one.relation.events
+    relation = one.relation
     columns, count = len(relation.columns), len(seed)
     kind = random.choice(len(KINDS), size=count, p=SHARES)
     column = random.integers(max(columns, 1), size=count)
@@ -193,58 +211,6 @@ def _ask(one: Askable, seed: np.ndarray, rows: np.ndarray, before: np.ndarray, a
         kind[kind == MEAN] = EXISTS
     column[kind != MEAN] = -1
     past, rule = told(relation, rows, before, horizon, kind, column)
-    first = look_back(events.indptr, events.times, rows, at + 1, (), ()).end
-    last = look_back(events.indptr, events.times, rows, at + horizon + 1, (), ()).end
-    answer = np.where(kind == EXISTS, last > first, np.log1p(last - first))
-    asked = np.ones(count, bool)
-    means = np.flatnonzero(kind == MEAN)
-    if len(means):
-        given, number = _mean(relation, column[means], first[means], last[means])
-        answer[means], asked[means] = given, number > 0
-    fields = (seed, np.full(count, one.place), column, kind, past, answer.astype(np.float32),
-              rule)
+    answer, asked = came(relation, rows, at, horizon, kind, column)
+    fields = seed, np.full(count, one.place), column, kind, past, answer, rule
     return tuple(field[asked] for field in fields)
-
-
-def told(relation: Relation, rows: np.ndarray, before: np.ndarray, horizon: np.ndarray,
-         kind: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The past of what is asked, and what the rule makes of it.
-
-    Args:
-        rows, before, horizon, kind, column: int64 [q].
-
-    Returns:
-        float32 [q, PER_PAST]: log counts over horizons and ever; age of the newest in horizons;
-        whether there is none; of a column the means, and whether there is none. And float32 [q].
-    """
-    events, count = relation.events, len(rows)
-    widths = horizon[:, None] * np.array(HORIZONS)
-    seen = look_back(events.indptr, events.times, rows, before, (), widths)
-    past = np.zeros((count, PER_PAST), np.float32)
-    past[:, :4] = np.log1p(seen.sizes)
-    there = seen.end > seen.begin
-    newest = events.times[np.maximum(seen.end - 1, 0)]
-    age = np.where(there & (newest != TIMELESS), (before - newest) / horizon, 0)
-    past[:, 4] = np.where(there, np.log1p(np.maximum(age, 0)), 5)
-    past[:, 5] = ~there
-    recent = seen.sizes[:, HORIZONS.index(RULE)]
-    rule = recent / RULE - np.minimum(past[:, 4], 20) / 100
-    rule = np.where(kind == COUNT, np.log1p(recent / RULE), rule)
-    means = np.flatnonzero(kind == MEAN)
-    if len(means):
-        c, end, said = column[means], seen.end[means], np.zeros(len(means))
-        for w in reversed(range(len(HORIZONS) + 1)):
-            value, number = _mean(relation, c, end - seen.sizes[means, w], end)
-            past[means, 6 + w], past[means, 10 + w] = value, number == 0
-            if w in (len(HORIZONS), HORIZONS.index(RULE)):
-                said = np.where(number > 0, value, said)
-        rule[means] = said
-    return past, rule.astype(np.float32)
-
-
-def _mean(relation: Relation, column: np.ndarray, begin: np.ndarray,
-          end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean place of a column over some events each, and how many have one."""
-    number = relation.counts[end, column] - relation.counts[begin, column]
-    total = relation.totals[end, column] - relation.totals[begin, column]
-    return total / (np.maximum(number, 1) * float(UNIT)), number

@@ -23,6 +23,7 @@ class ForecastSettings(Section):
     weight_decay: float = Field(1e-2, ge=0)
     warm_up: float = Field(0.1, ge=0, lt=1)  # share of the steps
     stale: float = Field(0.3, ge=0, le=1)  # share of rows seen as of some time before
+    precedents: int = Field(0, ge=0)  # others of whom a question is told what became of them
     save_steps: int = neutral(200)
 
 
@@ -47,3 +48,4 @@ class ForecastWeightsSettings(ForecastSettings):
     seed: int = 0
     synthetic: int = Field(280, ge=0)  # databases
     synthetic_share: float = Field(0.5, ge=0, le=1)  # of the steps
+    precedents: int = Field(16, ge=0)

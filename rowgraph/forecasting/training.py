@@ -68,7 +68,7 @@ class Weights:
         """Random ones; equal seeds give equal ones."""
         shape = EncoderShape(settings.width, settings.output, settings.dropout)
         with seeded(stable_seed("question head", seed)):
-            head = QuestionHead(settings.output)
+            head = QuestionHead(settings.output, settings.precedents)
         return cls(untrained(shape, stable_seed("encoder", seed)), head,
                    None if corrected is None else Corrections(corrected.keys, settings.width))
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from rowgraph.databases.database import NEVER
-from rowgraph.forecasting.questions import COUNT, EXISTS, MEAN, Questions
+from rowgraph.forecasting.questions import Questions
 from rowgraph.forecasting.relations import CHILD_KEY
+from rowgraph.forecasting.told import COUNT, EXISTS, MEAN
 
 
 @pytest.fixture(scope="module")
