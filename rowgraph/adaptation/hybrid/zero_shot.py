@@ -80,7 +80,7 @@ class ZeroShot:
         return np.concatenate([*said, np.empty(0)])
 
     @cached_property
-    def line(self) -> Line:
+    def _line(self) -> Line:
         """The known answers in the order of time."""
         return Line.of(self._relation)
 
@@ -121,7 +121,7 @@ class ZeroShot:
         before, ahead = np.ascontiguousarray(moments)
         count = len(before)
         draws = generator("precedents", self.task.name).random((2, 1, PRECEDENTS))
-        return self.line.precedents(
+        return self._line.precedents(
             before, np.full(count, max(self.task.timedelta, 1), np.int64), ahead,
             np.full(count, MEAN), np.zeros(count, np.int64), np.repeat(draws, count, axis=1),
             at_end=True).take(which.ravel())
