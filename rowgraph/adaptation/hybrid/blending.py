@@ -7,7 +7,8 @@ left out. Of moves that are as good within the spread over dates, the smallest.
 A part that is too sure of itself would outvote the others in a mean of equal weights. So each
 starts with a weight in proportion to how much of its answers is worth keeping: how far it may stand
 from the constant answer where its own loss on the folds is lowest, and further where the folds
-cannot tell. With few rows nothing moves from there.
+cannot tell. With few rows each also counts by its likelihood, tempered, and nothing moves from
+there.
 
 Shapes: P parts, n rows of all folds, C numbers that make an answer (classes, else 1).
 """
@@ -31,6 +32,7 @@ BLOCKS = 6  # of dates, each left out once
 ITERATIONS = 200
 RATE = 0.5
 FEW = 200  # rows of all folds, below which differences between parts and candidates say little
+TEMPER = 4.0  # nats by which a part is behind for its weight to fall to a third, where rows are few
 TOLD_APART = 1.0  # nats of likelihood: what is nearer to the best is as good as it
 
 
@@ -78,6 +80,10 @@ def mix(task: Task, answers: Mapping[str, Sequence[np.ndarray]], targets: Sequen
     stacked = np.stack([whole[name] for name in names])
     start = np.array([max(strengths[name], FAINT) for name in names])
     start /= start.sum()
+    if len(target) < FEW:
+        losses = np.array([loss_of(task, found, target) for found in whole.values()])
+        start *= np.exp(-(losses - losses.min()) / TEMPER)
+        start /= start.sum()
     sign = 1 if task.higher_is_better else -1
     gains: dict[float, list[float]] = {move: [] for move in MOVES}
     for left in np.unique(block) if block.max() > 0 and len(target) >= FEW else ():

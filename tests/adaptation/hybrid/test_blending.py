@@ -42,13 +42,15 @@ def test_one_date_moves_nothing(world):
     np.testing.assert_allclose(list(found.weights.values()), 0.5)
 
 
-def test_few_rows_move_nothing_and_condemn_no_part(world):
-    target, times, _ = folds(world.task, rows=30, dates=10)
+def test_few_rows_move_nothing_and_weigh_parts_by_likelihood(world):
+    target, times, random = folds(world.task, rows=30, dates=10)
     right = np.clip(0.5 + 0.4 * (target - 0.5), 0.01, 0.99)
-    chance = np.full(30, target.mean())
-    found = mix(world.task, {"right": [right], "chance": [chance]}, [target], [times])
+    alike = np.clip(right + random.normal(0, 0.001, 30), 0.01, 0.99)
+    answers = {"right": [right], "alike": [alike], "wrong": [1 - right]}
+    found = mix(world.task, answers, [target], [times])
     assert found.move == 0
-    np.testing.assert_allclose(list(found.weights.values()), 0.5)
+    np.testing.assert_allclose(found.weights["right"], found.weights["alike"], rtol=0.1)
+    assert found.weights["wrong"] < 0.01
 
 
 @pytest.mark.parametrize("kind", ["regression", "multiclass"])
