@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit, types
 
 from rowgraph.databases.database import TIMELESS
+from rowgraph.graph.adjacency import first_not_before
 
 BLOCKS = (32, 1024)  # events in a block of either level
 _SMALL, _LARGE = BLOCKS
@@ -119,18 +120,6 @@ def summarize(values: np.ndarray, blocks: tuple[np.ndarray, np.ndarray],
     return out
 
 
-@njit(_int(_frozen, _int, _int, _int))
-def _first_not_before(times, left, right, bound):
-    """The first position in [left, right) whose time is not before a bound; right if none."""
-    while left < right:
-        middle = (left + right) // 2
-        if times[middle] < bound:
-            left = middle + 1
-        else:
-            right = middle
-    return left
-
-
 @njit(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen_spans, _ints, _ints,
                  types.int64[:, ::1], types.int64[:, ::1]), nogil=True)
 def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, order):
@@ -139,7 +128,7 @@ def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, ord
         own = min(i, len(spans) - 1)  # of one for all, that
         if rows[i] >= 0:
             first, last = indptr[rows[i]], indptr[rows[i] + 1]
-            last = _first_not_before(times, first, last, before[i])
+            last = first_not_before(times, first, last, before[i])
             begin[i], end[i] = first, last
             for w in range(len(lasts)):
                 sizes[i, w] = min(lasts[w], last - first)
@@ -147,7 +136,7 @@ def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, ord
                 bound = _OLDEST
                 if before[i] > _OLDEST + spans[own, w]:  # without an overflow
                     bound = before[i] - spans[own, w]
-                sizes[i, len(lasts) + w] = last - _first_not_before(times, first, last, bound)
+                sizes[i, len(lasts) + w] = last - first_not_before(times, first, last, bound)
             sizes[i, windows - 1] = last - first
         for w in range(windows):  # an insertion sort: there are few
             place = w

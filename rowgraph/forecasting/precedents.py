@@ -22,12 +22,12 @@ from rowgraph.forecasting.told import (
     PER_PAST,
     arrays_of,
     came_one,
-    first_not_before,
     ints,
     numbers,
     sums,
     tell_one,
 )
+from rowgraph.graph.adjacency import first_not_before
 
 NEW = 2.0  # power of a uniform number: how much newer precedents are preferred
 AFTER = 1.5  # horizons: how long after an event questions are asked

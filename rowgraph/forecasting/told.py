@@ -14,6 +14,7 @@ from rowgraph.cells.scales import UNIT
 from rowgraph.databases.database import TIMELESS
 from rowgraph.forecasting.reader import HORIZONS
 from rowgraph.forecasting.relations import Relation
+from rowgraph.graph.adjacency import first_not_before
 
 KINDS = ("exists", "count", "mean")
 EXISTS, COUNT, MEAN = range(len(KINDS))
@@ -65,18 +66,6 @@ def arrays_of(relation: Relation) -> tuple[np.ndarray, ...]:
     """What the kernels read of a relation."""
     events = relation.events
     return events.indptr, events.times, relation.totals, relation.counts
-
-
-@njit(_int(ints, _int, _int, _int))
-def first_not_before(times, left, right, bound):
-    """The first position in [left, right) whose time is not before a bound; right if none."""
-    while left < right:
-        middle = (left + right) // 2
-        if times[middle] < bound:
-            left = middle + 1
-        else:
-            right = middle
-    return left
 
 
 @njit(types.float64(ints, ints, sums, numbers, _int, _int, _int, _int, _int,

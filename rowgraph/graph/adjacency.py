@@ -67,6 +67,21 @@ class Adjacency:
 
 
 _ints = types.Array(types.int64, 1, "C", readonly=True)  # memory-mapped arrays are read-only
+_int = types.int64
+
+
+@njit(_int(_ints, _int, _int, _int))
+def first_not_before(values, left, right, bound):
+    """The first position in [left, right), where values ascend, of one that is not before a bound;
+    right if there is none. Of times: what lies in front of it is what was before the bound.
+    """
+    while left < right:
+        middle = (left + right) // 2
+        if values[middle] < bound:
+            left = middle + 1
+        else:
+            right = middle
+    return left
 
 
 @njit(types.int64[::1](_ints, _ints, _ints))

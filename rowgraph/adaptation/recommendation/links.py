@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit, types
 
 from rowgraph.databases.database import NEVER
+from rowgraph.graph.adjacency import first_not_before
 from rowgraph.tasks.kinds import NO_ROW
 
 COUNT, RECENCY = 0, 1  # the order of `Links.top`
@@ -127,10 +128,10 @@ class Links:
                before_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions of each anchor's links in [since, before); none for anchor -1."""
         anchor_Q, before_Q = _whole(anchor_Q), _whole(before_Q)
-        high = _first_not_before(self.indptr, self.time, anchor_Q, before_Q)
+        high = _firsts_not_before(self.indptr, self.time, anchor_Q, before_Q)
         if since_Q is None:
             return np.where(anchor_Q < 0, 0, self.indptr[anchor_Q]), high
-        return _first_not_before(self.indptr, self.time, anchor_Q, _whole(since_Q)), high
+        return _firsts_not_before(self.indptr, self.time, anchor_Q, _whole(since_Q)), high
 
 
 def _indptr(group: np.ndarray, count: int) -> np.ndarray:
@@ -148,24 +149,12 @@ _ints = types.Array(types.int64, 1, "C", readonly=True)
 _table = types.Array(types.int64, 2, "C", readonly=True)
 
 
-@njit(_int(_ints, _int, _int, _int))
-def _lower(values, low, high, bound):
-    """The first position in [low, high) whose value is not below the bound."""
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < bound:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 @njit(_out(_ints, _ints, _ints, _ints))
-def _first_not_before(indptr, time, anchor, bound):
+def _firsts_not_before(indptr, time, anchor, bound):
     out = np.zeros(len(anchor), dtype=np.int64)
     for q in range(len(anchor)):
         if anchor[q] >= 0:
-            out[q] = _lower(time, indptr[anchor[q]], indptr[anchor[q] + 1], bound[q])
+            out[q] = first_not_before(time, indptr[anchor[q]], indptr[anchor[q] + 1], bound[q])
     return out
 
 
@@ -216,12 +205,12 @@ def _about(pair_indptr, pair_destination, pair_start, pair_time, anchor, begin, 
         if anchor[q] < 0:
             continue
         stop = pair_indptr[anchor[q] + 1]
-        pair = _lower(pair_destination, pair_indptr[anchor[q]], stop, destination[p])
+        pair = first_not_before(pair_destination, pair_indptr[anchor[q]], stop, destination[p])
         if pair == stop or pair_destination[pair] != destination[p]:
             continue
         low, high = pair_start[pair], pair_start[pair + 1]
         for w in range(begin.shape[1]):
-            until = _lower(pair_time, low, high, end[q, w])
+            until = first_not_before(pair_time, low, high, end[q, w])
             if w == 0 and until > low:
                 first[p], last[p] = pair_time[low], pair_time[until - 1]
-            counts[p, w] = max(until - _lower(pair_time, low, high, begin[q, w]), 0)
+            counts[p, w] = max(until - first_not_before(pair_time, low, high, begin[q, w]), 0)
