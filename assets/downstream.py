@@ -75,7 +75,8 @@ def _vectors(inputs: dict[str, Artifact], task: Any, graph: Any, draft: Any, dev
     """
     from rowgraph.adaptation.joint.texts import RowTexts
     from rowgraph.adaptation.vectors import BartVectors
-    from rowgraph.embeddings import EmbeddingStore, without_hidden
+    from rowgraph.embeddings import EmbeddingStore
+    from rowgraph.encoding.row_vectors import without_hidden
     from rowgraph.encoding.settings import NodeEmbeddingsSettings
     from rowgraph.sage.pretraining import load_shared
 

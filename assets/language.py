@@ -52,7 +52,7 @@ def node_embeddings(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                          bart_checkpoint: Artifact):
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
-            from rowgraph.embeddings import write_embeddings
+            from rowgraph.encoding.row_vectors import write_embeddings
 
             database = Database.open(source.folder)
             attributes = {table: database.attributes(table, bart_checkpoint.summary["keys"])

@@ -1,28 +1,20 @@
 """Row vectors on disk, memory-mapped, one file for each table.
 
-`<table>.npy` holds vector i of row i. Writing goes table by table in shards of rows that an
-interrupted run does not repeat; reading maps the files, so a store larger than memory is used
-like any other.
+`<table>.npy` holds vector i of row i; `rowgraph.encoding.row_vectors` writes them. Reading maps the
+files, so a store larger than memory is used like any other.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import polars as pl
 import torch
 
-from rowgraph.artifacts import Draft, write_json
-from rowgraph.databases.database import Database
-from rowgraph.encoding.encoder import Log, RowEncoder
-from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.random_twin import RandomTwin
-from rowgraph.rows.linearization import linearize_frame
 
 __all__ = [
     "EmbeddingError",
@@ -30,10 +22,6 @@ __all__ = [
     "Embeddings",
     "OverlaidEmbeddings",
     "RandomTwin",
-    "row_texts",
-    "without_hidden",
-    "write_embeddings",
-    "write_task_embeddings",
 ]
 
 
@@ -55,227 +43,9 @@ class Embeddings(Protocol):
         """float32 [len(rows), dim]: the vectors of the given rows, in the given order."""
 
 
-def write_embeddings(database: Database, checkpoint_folder: Path,
-                     settings: NodeEmbeddingsSettings, draft: Draft, *, device: str, log: Log,
-                     attributes: Mapping[str, list[str]] | None = None,
-                     shard: int = 16_384) -> dict[str, Any]:
-    """Encode every row of a database.
-
-    A table is read, linearized and encoded in shards of rows, so memory does not grow with it but
-    for 24 bytes a row, which remember where each text stands first.
-
-    Args:
-        database: whose rows.
-        checkpoint_folder: model and tokenizer, as `fine_tune` saved them.
-        draft: where to write `<table>.npy`, `range.npy` (float32 [2, dim], lowest and highest
-            value of each dimension over the rows older than `val_timestamp`) and `store.json`;
-            `draft.state` holds finished shards.
-        log: called after each shard with the number of distinct texts encoded so far.
-        attributes: the columns that make a row's text, by table; as the corpus was linearized.
-            None means all but the keys.
-        shard: rows between two savings.
-
-    Returns:
-        A summary: `dim`, `dtype`, and by table its rows, distinct texts and the share of rows whose
-        text was cut at the model's `max_tokens`.
-
-    Raises:
-        EmbeddingError: a vector is not finite in the chosen dtype.
-    """
-    columns = {table: database.attributes(table) if attributes is None else attributes[table]
-               for table in database.tables}
-    facts = _encode_tables(database, columns, checkpoint_folder, settings, draft, device, log,
-                           shard)
-    vectors = {table: _mapped(draft.path(f"{table}.npy")) for table in database.tables}
-    np.save(draft.path("range.npy"), _past_range(database, vectors), allow_pickle=False)
-    write_json(draft.path("store.json"), facts)
-    return facts
-
-
-def write_task_embeddings(database: Database, checkpoint_folder: Path,
-                          settings: NodeEmbeddingsSettings, draft: Draft, *,
-                          base: EmbeddingStore, keys: bool, device: str, log: Log,
-                          shard: int = 16_384) -> dict[str, Any]:
-    """Encode anew, without what a task must not see, the rows of the tables that hold it.
-
-    Args:
-        database: hides columns. Tables in whose text they do not stand are left out.
-        checkpoint_folder, settings: those of the base.
-        draft: as in `write_embeddings`. `range.npy` is over all tables, each without what is
-            hidden, so that a random twin is free of it too.
-        base: the vectors of every table, made from every column.
-        keys: whether the texts of the base hold key columns.
-
-    Returns:
-        As `write_embeddings`, of the tables that were encoded anew.
-
-    Raises:
-        EmbeddingError: as `write_embeddings`.
-    """
-    columns = _texts_without(database, keys)
-    facts = {"database": database.name, "dim": base.dim, "dtype": base.dtype, "tables": {}}
-    if columns:
-        facts = _encode_tables(database, columns, checkpoint_folder, settings, draft, device, log,
-                               shard)
-    vectors = {table: _mapped(draft.path(f"{table}.npy")) if table in columns
-               else base.vectors(table) for table in database.tables}
-    np.save(draft.path("range.npy"), _past_range(database, vectors), allow_pickle=False)
-    write_json(draft.path("store.json"), facts)
-    return facts
-
-
-def without_hidden(store: EmbeddingStore, database: Database, checkpoint_folder: Path,
-                   settings: NodeEmbeddingsSettings, folder: Path, *, keys: bool, device: str,
-                   log: Log) -> EmbeddingStore | OverlaidEmbeddings:
-    """The vectors of a database for a task that must not see some of its columns.
-
-    Args:
-        store: made from every column.
-        database: hides columns.
-        folder: where the other vectors are kept, and found again by a later call; an interrupted
-            one is continued.
-        checkpoint_folder, settings, keys, device, log: as in `write_task_embeddings`.
-
-    Returns:
-        The store itself where the hidden columns stand in no text.
-    """
-    if not _texts_without(database, keys):
-        return store
-    if not (folder / "store.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_task_embeddings(database, checkpoint_folder, settings, Draft(folder), base=store,
-                              keys=keys, device=device, log=log)
-    return OverlaidEmbeddings(store, EmbeddingStore.open(folder))
-
-
-def _texts_without(database: Database, keys: bool) -> dict[str, list[str]]:
-    """The columns that make a row's text, by table, where the hidden ones would stand in it."""
-    whole = dataclasses.replace(database, hidden=frozenset())
-    tables = [t for t in database.tables if any(table == t for table, _ in database.hidden)]
-    return {t: database.attributes(t, keys) for t in tables
-            if database.attributes(t, keys) != whole.attributes(t, keys)}
-
-
-def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpoint_folder: Path,
-                   settings: NodeEmbeddingsSettings, draft: Draft, device: str, log: Log,
-                   shard: int) -> dict[str, Any]:
-    """Encode some tables; what `store.json` says of them."""
-    encoder = RowEncoder.open(checkpoint_folder, settings, device)
-    tables, done = {}, 0
-    for table, attributes in columns.items():
-        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
-        if not target.exists():
-            _encode_table(database, table, attributes, encoder, draft, target, shard, log, done)
-        tables[table] = json.loads(facts.read_text())["table"]
-        done += tables[table]["distinct"]
-    return {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
-            "precision": encoder.precision, "tables": tables}
-
-
-def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
-                  draft: Draft, target: Path, shard: int, log: Log, before: int) -> None:
-    """Vectors of a table's rows in the state folder, published at the end; continues where it
-    stopped. The texts that are new in a shard are encoded, then earlier ones are looked up."""
-    first_N = first_rows(row_texts(database, table, columns, shard))
-    distinct_N = first_N == np.arange(len(first_N))
-    path, cut = draft.state / f"{table}.npy", draft.state / f"{table}.cut.npy"
-    progress = draft.state / f"{table}.json"
-    if not progress.exists():
-        np.lib.format.open_memmap(path, "w+", encoder.settings.dtype,
-                                  (len(first_N), encoder.dim)).flush()
-        np.lib.format.open_memmap(cut, "w+", bool, (len(first_N),)).flush()
-        write_json(progress, {"rows": 0})
-    start = json.loads(progress.read_text())["rows"]
-    for first, texts in row_texts(database, table, columns, shard, start):
-        memory, cut_N = (np.lib.format.open_memmap(p, "r+") for p in (path, cut))
-        rows = np.arange(first, first + len(texts))
-        new = rows[distinct_N[rows]]
-        encoded = encoder.encode_distinct(texts.gather(new - first).to_list())
-        memory[new] = _finite(encoded.vectors, encoder.settings.dtype, table, new)
-        cut_N[new] = encoded.truncated
-        cut_N.flush()
-        again = rows[~distinct_N[rows]]
-        memory[again] = memory[first_N[again]]
-        memory.flush()
-        write_json(progress, {"rows": int(rows[-1]) + 1})
-        encoded_texts = before + int(distinct_N[:rows[-1] + 1].sum())
-        log(encoded_texts, {"encoded_texts": encoded_texts})
-    cut_N = np.load(cut, mmap_mode="r", allow_pickle=False)
-    share = float(cut_N[first_N].mean()) if len(first_N) else 0.0
-    write_json(progress, {"table": {"rows": len(first_N), "distinct": int(distinct_N.sum()),
-                                    "truncated": round(share, 6)}})
-    path.rename(target)
-
-
-def row_texts(database: Database, table: str, columns: list[str], shard: int,
-              start: int = 0) -> Iterator[tuple[int, pl.Series]]:
-    """Linearized rows of a table from row `start` on, in shards: first row and texts."""
-    for first, frame in _chunks(database, table, columns, shard):
-        if first + frame.height > start:
-            skip = max(0, start - first)
-            yield first + skip, linearize_frame(table, frame[skip:], columns)
-
-
-def _chunks(database: Database, table: str, columns: list[str],
-            rows: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The table in pieces; where a text has no column, frames that hold nothing but their rows."""
-    if columns:
-        yield from database.read_chunks(table, columns, rows)
-    else:
-        count = database.num_rows(table)
-        for first in range(0, count, rows):
-            yield first, pl.select(row=pl.int_range(first, min(first + rows, count)))
-
-
-def first_rows(shards: Iterable[tuple[int, pl.Series]]) -> np.ndarray:
-    """int64 [N]: for each text the place at which an equal one stands first.
-
-    Texts are told apart by two 64-bit hashes: with ten million of them the odds that two different
-    ones share both are below 1 in 10^24.
-    """
-    hashes = [pl.DataFrame({"a": texts.hash(1), "b": texts.hash(2)})
-              for _, texts in shards]
-    if not hashes:
-        return np.zeros(0, dtype=np.int64)
-    place = pl.concat(hashes).with_row_index("place")
-    return place.select(pl.col("place").min().over("a", "b").cast(pl.Int64))["place"].to_numpy()
-
-
-def _finite(vectors: np.ndarray, dtype: str, table: str, rows: np.ndarray) -> np.ndarray:
-    """The vectors in the chosen dtype.
-
-    Raises:
-        EmbeddingError: one is not finite there.
-    """
-    with np.errstate(over="ignore"):
-        vectors = vectors.astype(dtype)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(1))
-    if len(bad):
-        raise EmbeddingError(
-            f"{table}: the vector of row {rows[bad[0]]} is not finite in {dtype}; set "
-            "node_embeddings.dtype to float32, or train the checkpoint again with a lower "
-            "bart_checkpoint.learning_rate")
-    return vectors
-
-
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
+    """An array that is read from its file when it is used."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _past_range(database: Database, vectors: Mapping[str, np.ndarray],
-                chunk: int = 65_536) -> np.ndarray:
-    """float32 [2, dim]: lowest and highest value of each dimension over the rows that training
-    may see, so that a random twin carries nothing of the future."""
-    lowest, highest = np.inf, -np.inf
-    for table, of_table in vectors.items():
-        seen = np.flatnonzero(database.times(table) < database.val_timestamp)
-        for first in range(0, len(seen), chunk):
-            part = of_table[seen[first:first + chunk]].astype(np.float32)
-            lowest, highest = np.minimum(lowest, part.min(0)), np.maximum(highest, part.max(0))
-    if np.ndim(lowest) == 0:
-        raise EmbeddingError(f"{database.name}: no row is older than its val_timestamp; check "
-                             "val_timestamp and the time columns in its manifest.yaml")
-    return np.stack([lowest, highest]).astype(np.float32)
 
 
 class EmbeddingStore:
@@ -294,7 +64,7 @@ class EmbeddingStore:
         self.dim: int = facts["dim"]
         self.dtype: str = facts["dtype"]  # of the vectors on disk
         self.range: np.ndarray = np.load(folder / "range.npy", allow_pickle=False)
-        self._vectors = {t: _mapped(folder / f"{t}.npy") for t in facts["tables"]}
+        self._vectors = {t: mapped(folder / f"{t}.npy") for t in facts["tables"]}
         for table, expected in (num_rows or {}).items():
             found = self._vectors.get(table)
             if found is None or found.shape != (expected, self.dim):

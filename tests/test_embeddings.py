@@ -13,7 +13,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowgraph import embeddings
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
 from rowgraph.embeddings import (
@@ -21,11 +20,9 @@ from rowgraph.embeddings import (
     EmbeddingStore,
     OverlaidEmbeddings,
     RandomTwin,
-    first_rows,
-    without_hidden,
-    write_embeddings,
 )
 from rowgraph.encoding.encoder import Encoded, RowEncoder, encode
+from rowgraph.encoding.row_vectors import first_rows, without_hidden, write_embeddings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import build_model, train_tokenizer
@@ -219,7 +216,7 @@ def test_vectors_that_are_not_numbers_are_refused_with_their_row(
         vectors[["driver 4" in t for t in texts]] = value
         return Encoded(vectors, np.zeros(len(texts), dtype=bool))
 
-    monkeypatch.setattr(embeddings.RowEncoder, "encode_distinct", broken)
+    monkeypatch.setattr(RowEncoder, "encode_distinct", broken)
     with pytest.raises(EmbeddingError, match=rf"drivers.*row 4 .*{dtype}"):
         write(world, checkpoint, tmp_path / "draft", dtype=dtype)
 

@@ -9,7 +9,8 @@ import pytest
 from rowgraph.adaptation.ground import FINAL
 from rowgraph.adaptation.settings import VARIANTS
 from rowgraph.adaptation.variants import variant
-from rowgraph.embeddings import EmbeddingStore, _past_range
+from rowgraph.embeddings import EmbeddingStore
+from rowgraph.encoding.row_vectors import _past_range
 
 HONEST = [name for name in VARIANTS if not variant(name).static]
 BOTH = ("frozen_db", "rolling")

@@ -17,8 +17,8 @@ from rowgraph.adaptation.running import run_task
 from rowgraph.adaptation.settings import VARIANTS, DownstreamMetricsSettings, JointSettings
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
-from rowgraph.embeddings import row_texts
 from rowgraph.encoding.encoder import RowEncoder
+from rowgraph.encoding.row_vectors import row_texts
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 
 NAME = "bart_gnn_joint"

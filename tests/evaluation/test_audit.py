@@ -8,7 +8,7 @@ import pytest
 from rowgraph.databases.database import Database
 from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.settling import settle
-from rowgraph.evaluation import audit
+from rowgraph.evaluation import audit, audited_paths
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
 from tests.worlds import shops
 from tests.worlds.tickets import write_tickets
@@ -71,12 +71,12 @@ def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):
     def late(times, regime, cut):
         return np.asarray(times) + 10**15
 
-    monkeypatch.setattr(audit, "seen_before", late)
+    monkeypatch.setattr(audited_paths, "seen_before", late)
     task = audit.load_task(world.database, "driver-fails")
     asked, moment = audit._asked(task, "rolling")
     other = audit._future(asked, tmp_path / "other", moment)
-    graphs = [audit.build_entity_graph(t.database) for t in (asked, other)]
-    one, two = (audit._neighbours(t, g, "rolling") for t, g in zip((asked, other), graphs,
+    graphs = [audited_paths.build_entity_graph(t.database) for t in (asked, other)]
+    one, two = (audited_paths._neighbours(t, g, "rolling") for t, g in zip((asked, other), graphs,
                                                                     strict=True))
     assert any(audit._different(one[path], two[path]) for path in one)
 

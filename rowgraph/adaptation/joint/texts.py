@@ -15,8 +15,8 @@ from transformers.models.bart.modeling_bart import BartEncoder
 
 from rowgraph.artifacts import write_json
 from rowgraph.databases.database import Database
-from rowgraph.embeddings import row_texts
 from rowgraph.encoding.encoder import RowEncoder
+from rowgraph.encoding.row_vectors import row_texts
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 
 SHARD = 16_384  # rows that are tokenized at a time
@@ -60,7 +60,7 @@ class RowTexts:
 
     @classmethod
     def of(cls, database: Database, checkpoint: Path, *, keys: bool) -> RowTexts:
-        """Tokenize every row, as `rowgraph.embeddings.write_embeddings` does.
+        """Tokenize every row, as `rowgraph.encoding.row_vectors.write_embeddings` does.
 
         Args:
             database: columns that it hides stand in no text.
