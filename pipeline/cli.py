@@ -152,6 +152,30 @@ def databases(
     raise typer.Exit(int(broken))
 
 
+@app.command("task")
+def task_command(
+    folder: Annotated[Path, typer.Argument(help="A RelBench 3 folder; gets tasks/<name>.")],
+    query: Annotated[str, typer.Argument(
+        help="Such as \"PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.id\".")],
+    name: Annotated[str | None, typer.Option(
+        help="Of the task; by default made from the query.")] = None,
+    move_splits: Annotated[bool, typer.Option(
+        "--move-splits", help="Let val_timestamp and test_timestamp move where the horizon does "
+        "not fit, if no other task hangs on them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it, write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """A question about the future, in one line, as a task: its labels, splits and base rates.
+
+    PREDICT an aggregate over a window after the date, or a comparison of one; FOR EACH primary
+    key; WHERE what was so before the date. Aggregates: COUNT, COUNT_DISTINCT, SUM, AVG, MIN, MAX,
+    FIRST, LAST, and LIST_DISTINCT … RANK TOP 10 to recommend. docs/decisions/queries.md has more.
+    """
+    from pipeline.asking import ask
+
+    ask(folder, query, name, move_splits, dry_run, as_json)
+
+
 @app.command()
 def audit(profile: ProfileOption = None,
           select: Annotated[list[str] | None, typer.Option(

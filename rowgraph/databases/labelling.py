@@ -1,9 +1,9 @@
 """Makes the label tables that a task does not ship, as RelBench would.
 
 An autocomplete task's labels are cells of its entity table. A forecast task's labels follow from
-the SQL of its manifest, run by RelBench's own split logic; but in a DuckDB that reaches no file
-and no network and runs on one thread, so that opening a folder can neither read nor write
-elsewhere, and equal folders give equal labels.
+the SQL of its manifest, run by RelBench's own split logic, but behind a fence
+(`rowgraph.databases.guarded_sql`): opening a folder can neither read nor write elsewhere, and equal
+folders give equal labels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rowgraph.databases import guarded_sql
 from rowgraph.databases.columns import key_values, microseconds_of
 from rowgraph.databases.database import NEVER, Database
 from rowgraph.databases.label_schema import LabelSchema
@@ -25,6 +26,10 @@ from rowgraph.databases.report import near, reason
 
 Split = str
 FRAMES = 3  # training windows that RelBench needs at least
+
+
+class NoRows(ValueError):
+    """The SQL of a task yields nothing for a split."""
 
 
 def make_labels(database: Database, task: LabelSchema,
@@ -111,10 +116,10 @@ def _late(span: Span, task: LabelSchema, split: Split, last: int) -> str | None:
 def why_no_query(database: Database, task: LabelSchema) -> str | None:
     """What is wrong with the SQL of a forecast task, from names and types alone."""
     tables = {t: pq.read_schema(database.path(t)).empty_table() for t in database.tables}
+    tables["timestamps"] = pa.table({"timestamp": pa.array([], pa.timestamp("us"))})
     try:
-        with _connection(tables, pa.table({"timestamp": pa.array([], pa.timestamp("us"))})) as con:
-            found = con.sql(_query(task)).columns
-    except (duckdb.Error, TypeError, AttributeError) as error:
+        found = list(guarded_sql.run(_query(task), tables).columns)
+    except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
         return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
     return _lacking(task, found)
 
@@ -176,6 +181,8 @@ def _forecasts(database: Database, task: LabelSchema,
                   for split in splits}
         made = {split: pa.Table.from_pandas(frame, preserve_index=False)
                 for split, frame in frames.items()}
+    except NoRows:
+        raise
     except Exception as error:  # of RelBench, DuckDB, pandas or Arrow, each of which has its own
         raise ValueError(f"RelBench cannot make its labels ({type(error).__name__}: "
                          f"{reason(error)}); correct the manifest, or ship the label tables"
@@ -191,19 +198,14 @@ def _asked(asked: Any, task: LabelSchema, db: Any, timestamps: Any) -> Any:
     from relbench.base import Table
 
     tables = {name: table.df for name, table in db.table_dict.items()}
-    with _connection(tables, pd.DataFrame({"timestamp": timestamps})) as con:
-        frame = con.sql(_query(task)).df()
+    tables["timestamps"] = pd.DataFrame({"timestamp": timestamps})
+    frame = guarded_sql.run(_query(task), tables)
+    if not len(frame):  # RelBench would fail on its way, with other words
+        span = " to ".join(dict.fromkeys(str(t).removesuffix(" 00:00:00") for t in (
+            min(timestamps), max(timestamps))))
+        raise NoRows(f"nobody is asked about at any date from {span}; ask about more rows, or move "
+                     "val_timestamp and test_timestamp")
     return Table(frame, dict(task.entities), None, task.time_col)
-
-
-def _connection(tables: dict[str, Any], timestamps: Any) -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(":memory:", config={"threads": 1, "enable_external_access": "false",
-                                             "python_enable_replacements": "false"})
-    con.register("timestamps", timestamps)
-    for name, table in tables.items():
-        con.register(name, table)
-    con.execute("SET lock_configuration = true")
-    return con
 
 
 def _query(task: LabelSchema) -> str:

@@ -181,9 +181,13 @@ def test_a_refusal_names_the_timestamp_the_date_and_the_newest_row(busy):
     ("SELECT timestamp, player_id FROM timestamps, players", "yields no column active"),
     ("SELEC 1", "syntax error"),
     ("SELECT * FROM read_csv('/etc/passwd')", "disabled"),
-    ("COPY players TO 'stolen.csv'", "disabled"),
-    ("SET enable_external_access = true", "locked"),
-    ("ATTACH 'x.duckdb'", "disabled"),
+    ("COPY players TO 'stolen.csv'", "of the kind COPY"),
+    ("SET enable_external_access = true", "of the kind SET"),
+    ("ATTACH 'x.duckdb'", "of the kind ATTACH"),
+    ("INSTALL httpfs", "of the kind LOAD"),
+    ("DELETE FROM players", "of the kind DELETE"),
+    ("SELECT 1; SELECT 2", "2 statements"),
+    ("SELECT * FROM 'players.parquet'", "disabled"),
     ("", "cannot be run"),
 ])
 def test_a_query_that_cannot_be_run_is_known_from_names_alone(
