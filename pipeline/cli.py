@@ -152,6 +152,26 @@ def databases(
     raise typer.Exit(int(broken))
 
 
+@app.command("import")
+def import_command(
+    url: Annotated[str, typer.Argument(
+        help="postgresql://user@host/name or another SQLAlchemy URL; a SQLite or DuckDB file; a "
+        "folder of CSV or Parquet files. A password comes from the URL or the environment.")],
+    folder: Annotated[Path, typer.Argument(help="Becomes a RelBench 3 folder.")],
+    schema: Annotated[str | None, typer.Option(help="Of the database.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Show what would be decided, from a sample; write nothing.")] = False,
+) -> None:
+    """A database of your own as a RelBench 3 folder: keys, times, and what is known when.
+
+    What is decided lies in import.yaml beside the data; change it and import again.
+    """
+    from pipeline.importing import import_database
+
+    import_database(url, folder, schema, yes, dry_run)
+
+
 @app.command("task")
 def task_command(
     folder: Annotated[Path, typer.Argument(help="A RelBench 3 folder; gets tasks/<name>.")],

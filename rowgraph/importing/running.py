@@ -1,0 +1,171 @@
+"""A whole import: from a source to a RelBench 3 folder that has passed the check at the door."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rowgraph.databases.checking import check_database
+from rowgraph.databases.report import Report
+from rowgraph.databases.settings import NAME
+from rowgraph.importing.decisions import FILE, Decisions
+from rowgraph.importing.found import FoundTable, ImportFault
+from rowgraph.importing.numbering import Losses, Numbering, Shape
+from rowgraph.importing.proposing import Note, propose
+from rowgraph.importing.sources import Source
+from rowgraph.importing.staging import Staged, Tick, stage
+
+SAMPLE = 10_000  # rows of a table that are looked at without being imported
+KEPT = ".import"  # rows as they came, below the folder
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found, decided and wrote.
+
+    Args:
+        decisions: those that held.
+        first: whether they are proposals, made by this import.
+        notes: what a person should know about proposals.
+        staged, shapes: by table, as it is called here; of a look without an import no shapes.
+        losses: of keys and times.
+        report: of the check of the finished folder; None of a look.
+    """
+
+    decisions: Decisions
+    first: bool
+    notes: tuple[Note, ...]
+    staged: dict[str, Staged]
+    shapes: dict[str, Shape]
+    losses: Losses
+    report: Report | None
+
+
+def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None) -> Imported:
+    """What an import would decide, from at most `SAMPLE` rows of each table; nothing is kept.
+
+    Raises:
+        ImportFault: the source, or what was decided before, cannot be used.
+    """
+    work = folder.with_name(f".{folder.name}.look")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        tables = {t.name: t for t in source.tables}
+        staged = {n: stage(source, t, work / f"t{i}", limit=SAMPLE, tick=tick)
+                  for i, (n, t) in enumerate(tables.items()) if not t.view}
+        before = Decisions.read(folder)
+        if before is not None:
+            before.check(tables)
+            return Imported(before, False, (), {t: staged[before.found(t)] for t in before.tables},
+                            {}, Losses(), None)
+        decisions, notes = propose(_name(folder), source.name, source.tables, staged)
+        return Imported(decisions, True, tuple(notes),
+                        {t: staged[decisions.found(t)] for t in decisions.tables}, {}, Losses(),
+                        None)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows: None,
+               confirm: Callable[[Imported], bool] = lambda found: True) -> Imported | None:
+    """Import a database, or import it again.
+
+    What was there stays until all that comes in its place is whole.
+
+    Args:
+        folder: becomes a RelBench 3 folder; `import.yaml` in it is obeyed.
+        confirm: is shown first decisions, with what was fetched, and says whether they hold.
+
+    Returns:
+        None where they were not confirmed: `import.yaml` is then there to be changed, and rows
+        that were fetched are not fetched again where their tables are append-only.
+
+    Raises:
+        ImportFault: the source, the decisions or the rows cannot be used.
+    """
+    tables = {t.name: t for t in source.tables}
+    decisions, notes = Decisions.read(folder), []
+    first = decisions is None
+    if decisions is not None:
+        decisions.check(tables)
+    name = _name(folder) if decisions is None else decisions.name
+    kept = folder / KEPT
+    kept.mkdir(parents=True, exist_ok=True)
+    wanted = ([t for t in tables.values() if not t.view] if decisions is None else
+              [tables[decisions.found(t)] for t in decisions.tables])
+    rows = {t.name: _stage(source, t, kept, decisions, tick) for t in wanted}
+    if decisions is None:
+        decisions, notes = propose(name, source.name, source.tables, rows)
+    if not decisions.tables:
+        raise ImportFault(f"{source.name}: no table holds a row; there is nothing to import")
+    staged = {t: rows[decisions.found(t)] for t in decisions.tables}
+    if first:
+        decisions.write(folder)
+        proposal = Imported(decisions, True, tuple(notes), staged, {}, Losses(), None)
+        if not confirm(proposal):
+            return None
+    knowledge = decisions.knowledge()
+    made = folder / f"{KEPT}-new"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    work = made / "work"
+    work.mkdir()
+    numbering = Numbering(decisions, staged, made, work)
+    try:
+        shapes = numbering.write()
+    finally:
+        numbering.close()
+    shutil.rmtree(work)
+    (made / "manifest.yaml").write_text(yaml.safe_dump(
+        _manifest(decisions, shapes), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    dropped = {c for c in knowledge.dropped}
+    type(knowledge)({c: r for c, r in knowledge.rules.items() if c not in dropped},
+                    knowledge.valid_until).write(made)
+    report = check_database(made)
+    if report.problems:
+        raise ImportFault("what was made is no sound database:\n" + "\n".join(
+            map(str, report.problems)) + f"\nchange {folder / FILE} and import again")
+    for part in ("db", "keys", "manifest.yaml", "knowledge.yaml"):
+        _replace(made / part, folder / part)
+    shutil.rmtree(made)
+    return Imported(decisions, first, tuple(notes), staged, shapes, numbering.losses, report)
+
+
+def _stage(source: Source, table: FoundTable, kept: Path, decisions: Decisions | None,
+           tick: Tick) -> Staged:
+    here = next((t for t in decisions.tables if decisions.found(t) == table.name),
+                None) if decisions else None
+    append_only = decisions.tables[here].append_only if here else None
+    place = sorted(t.name for t in source.tables).index(table.name)
+    return stage(source, table, kept / f"{place:04}", append_only=append_only, tick=tick)
+
+
+def _manifest(decisions: Decisions, shapes: dict[str, Shape]) -> dict[str, Any]:
+    return {
+        "name": decisions.name, "manifest_version": 1,
+        "description": f"imported from {decisions.source}",
+        "val_timestamp": decisions.val_timestamp, "test_timestamp": decisions.test_timestamp,
+        "tables": {table: {"pkey": shape.pkey, "time_col": shape.time, "fkeys": dict(shape.fkeys)}
+                   for table, shape in shapes.items()}}
+
+
+def _replace(new: Path, old: Path) -> None:
+    if old.is_dir():
+        shutil.rmtree(old)
+    elif old.exists():
+        old.unlink()
+    if new.exists():
+        new.rename(old)
+
+
+def _name(folder: Path) -> str:
+    name = folder.resolve().name
+    if not NAME.fullmatch(name):
+        raise ImportFault(f"{name[:50]!r} cannot be the name of a database: call the folder by "
+                          "letters, digits, '-' and '_', at most 100 characters")
+    return name
