@@ -18,6 +18,8 @@ from rowgraph.importing.staging import Staged
 DECLARED = "declared"
 INCLUDED = 0.95  # share of a column's values that a parent must hold to be proposed as one
 TENTH = 0.1  # of the span, for validation and for test
+DAY = 86_400_000_000  # microseconds
+MONTH = 30 * DAY  # of data: with less, cuts are not at midnight
 # Words of a column's name, split at capitals and underscores.
 MADE = ("created", "inserted", "placed", "ordered", "registered", "joined", "signup", "signed",
         "added", "opened", "posted", "recorded", "logged", "booked", "occurred", "issued", "sold",
@@ -282,9 +284,11 @@ def _cuts(decided: Mapping[str, TableDecisions], looked: _Looked) -> tuple[str |
     if not spans:
         return None, None
     low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-    day = 86_400_000_000
-    cuts = [(high - round(tenths * TENTH * (high - low))) // day * day for tenths in (2, 1)]
-    return tuple(str(np.datetime64(cut, "us").astype("datetime64[D]")) for cut in cuts)
+    step = DAY if high - low >= MONTH else 1
+    length = max(round(TENTH * (high - low)), step)
+    cuts = [(high - tenths * length) // step * step for tenths in (2, 1)]
+    return tuple(str(np.datetime64(cut, "us")).replace("T", " ").removesuffix(" 00:00:00.000000")
+                 for cut in cuts)
 
 
 def _names(tables: list[str]) -> dict[str, str]:

@@ -109,6 +109,11 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
         proposal = Imported(decisions, True, tuple(notes), staged, {}, Losses(), None)
         if not confirm(proposal):
             return None
+    if decisions.val_timestamp is None or decisions.test_timestamp is None:
+        raise ImportFault(
+            f"{source.name}: no table has a time, without which nothing is before and after; name "
+            f"the columns under `time:` in {folder / FILE}, and val_timestamp and test_timestamp, "
+            "and import again")
     knowledge = decisions.knowledge()
     made = folder / f"{KEPT}-new"
     shutil.rmtree(made, ignore_errors=True)

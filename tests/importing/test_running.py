@@ -283,3 +283,12 @@ def test_postgresql_gives_what_sqlite_gives(sqlite, tmp_path):
         with engine.begin() as connection:
             connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         engine.dispose()
+
+
+def test_a_database_without_any_time_is_refused_with_the_next_move(tmp_path):
+    with sqlite3.connect(tmp_path / "still.sqlite") as connection:
+        connection.executescript("CREATE TABLE a (id integer PRIMARY KEY, name text); "
+                                 "INSERT INTO a VALUES (1, 'x')")
+    connection.close()
+    with pytest.raises(ImportFault, match="no table has a time.*name the columns under `time:`"):
+        imported(str(tmp_path / "still.sqlite"), tmp_path / "still")

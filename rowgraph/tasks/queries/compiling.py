@@ -13,7 +13,7 @@ from typing import Any
 
 from rowgraph.databases.database import Database
 from rowgraph.tasks.queries.meaning import Meaning, Window
-from rowgraph.tasks.queries.notation import (
+from rowgraph.tasks.queries.query import (
     Aggregate,
     Column,
     Compared,

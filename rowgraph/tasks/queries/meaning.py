@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.report import near
-from rowgraph.tasks.queries.notation import (
+from rowgraph.tasks.queries.query import (
     Aggregate,
     Column,
     Compared,

@@ -1,24 +1,26 @@
-"""The text of a predictive query, read into what it says; names mean nothing yet.
-
-Every part remembers where it stood, so that whoever finds fault with it can point at the word.
-"""
+"""The text of a predictive query, read into what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, VisitError
 
-AGGREGATES = ("COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX", "FIRST", "LAST",
-              "LIST_DISTINCT")
-UNITS = ("minutes", "hours", "days", "weeks", "months")
-_WORDS = ("PREDICT", "FOR", "EACH", "WHERE", "ASSUMING", "AND", "OR", "NOT", "IS", "IN", "LIKE",
-          "CONTAINS", "STARTS", "ENDS", "WITH", "NULL", "TRUE", "FALSE", "RANK", "TOP", "CLASSIFY",
-          "INF")
+from rowgraph.tasks.queries.query import (
+    AGGREGATES,
+    UNITS,
+    Aggregate,
+    Column,
+    Compared,
+    Condition,
+    Joined,
+    Negation,
+    Query,
+    QueryError,
+    Rows,
+)
 
 _GRAMMAR = r"""
 query: _PREDICT target form? _FOR _EACH column where? assuming? ";"?
@@ -87,127 +89,6 @@ FALSE.2: /FALSE\b/i
 """
 
 
-class QueryError(ValueError):
-    """A query that cannot be understood or answered; the message points at the word.
-
-    Args:
-        text: the query.
-        start, end: where the fault stands in it.
-        message: what is wrong there, and the next move.
-    """
-
-    def __init__(self, text: str, start: int, end: int, message: str):
-        begin = text.rfind("\n", 0, start) + 1
-        line = text[begin:].split("\n", 1)[0]
-        carets = max(1, min(end, begin + len(line)) - start)
-        super().__init__(f"{message}\n  {line}\n  {' ' * (start - begin)}{'^' * carets}")
-        self.text, self.start, self.end, self.fault = text, start, end, message
-
-
-@dataclass(frozen=True)
-class Column:
-    """`table.column`, as written."""
-
-    table: str
-    column: str
-    start: int = field(compare=False)
-    end: int = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """`table.*`, as written."""
-
-    table: str
-    start: int = field(compare=False)
-    end: int = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """What is made of the rows of a window.
-
-    Args:
-        function: of `AGGREGATES`.
-        of: the rows, or their cells.
-        where: which of them; None is all.
-        first, last: the window (first, last], in units; None is without an end.
-        unit: of `UNITS`.
-    """
-
-    function: str
-    of: Column | Rows
-    where: Condition | None
-    first: float | None
-    last: float | None
-    unit: str
-    start: int = field(compare=False)
-    end: int = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """An operand and what it is compared with.
-
-    Args:
-        operator: `=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `like`, `contains`, `starts with`,
-            `ends with` or `is null`.
-        values: of `in` several, of `is null` none, else one.
-        negated: whether NOT stands before it.
-    """
-
-    operand: Aggregate | Column
-    operator: str
-    values: tuple[float | int | str | bool, ...]
-    negated: bool
-    start: int = field(compare=False)
-    end: int = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Conditions joined by `and` or `or`."""
-
-    word: str
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True)
-class Negation:
-    """NOT of a condition."""
-
-    of: Condition
-
-
-Operand = Aggregate | Column
-Condition = Compared | Joined | Negation | Operand
-
-
-@dataclass(frozen=True)
-class Query:
-    """A whole query.
-
-    Args:
-        target: a condition, an aggregate or a column.
-        ranked: of RANK TOP k, k; None without.
-        classified: whether CLASSIFY stands behind the target.
-        entity: whom is asked about.
-        where: of whom and when; None is everybody, always.
-    """
-
-    text: str
-    target: Condition
-    ranked: int | None
-    classified: bool
-    entity: Column
-    where: Condition | None
-
-    def fault(self, part: Any, message: str) -> QueryError:
-        """An error that points at a part."""
-        start, end = place_of(part)
-        return QueryError(self.text, start, end, message)
-
-
 def parse(text: str) -> Query:
     """Read a query.
 
@@ -228,28 +109,6 @@ def parse(text: str) -> Query:
         raise _expected(text, len(text), len(text), error.expected) from None
     except VisitError as error:
         raise error.orig_exc from None
-
-
-def aggregates_of(condition: Condition | None) -> Iterator[Aggregate]:
-    """Every aggregate of a condition, from left to right; none that stands inside another."""
-    if isinstance(condition, Aggregate):
-        yield condition
-    elif isinstance(condition, Compared):
-        yield from aggregates_of(condition.operand)
-    elif isinstance(condition, Joined):
-        for part in condition.parts:
-            yield from aggregates_of(part)
-    elif isinstance(condition, Negation):
-        yield from aggregates_of(condition.of)
-
-
-def place_of(part: Any) -> tuple[int, int]:
-    """Where a part of a query stands in its text."""
-    if isinstance(part, Joined):
-        return place_of(part.parts[0])[0], place_of(part.parts[-1])[1]
-    if isinstance(part, Negation):
-        return place_of(part.of)
-    return part.start, part.end
 
 
 @cache

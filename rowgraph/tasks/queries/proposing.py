@@ -27,7 +27,14 @@ from rowgraph.databases.settings import NAME
 from rowgraph.tasks.loading import check_tasks
 from rowgraph.tasks.queries.compiling import manifest_of
 from rowgraph.tasks.queries.meaning import Meaning, meaning_of
-from rowgraph.tasks.queries.notation import Aggregate, Column, Joined, Query, aggregates_of, parse
+from rowgraph.tasks.queries.notation import parse
+from rowgraph.tasks.queries.query import (
+    Aggregate,
+    Column,
+    Joined,
+    Query,
+    aggregates_of,
+)
 
 DAY = 86_400_000_000  # microseconds
 MOST_DATES = 40  # of validation and of test, as RelBench's rel-f1 has

@@ -18,14 +18,9 @@ from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labelling import make_labels
 from rowgraph.tasks.queries.compiling import sql_of
 from rowgraph.tasks.queries.meaning import meaning_of
-from rowgraph.tasks.queries.notation import (
-    Aggregate,
-    Column,
-    Compared,
-    Joined,
-    parse,
-)
+from rowgraph.tasks.queries.notation import parse
 from rowgraph.tasks.queries.proposing import propose
+from rowgraph.tasks.queries.query import Aggregate, Column, Compared, Joined
 
 DAY = 86_400_000_000
 

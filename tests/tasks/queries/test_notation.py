@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowgraph.tasks.queries.notation import (
+from rowgraph.tasks.queries.notation import parse
+from rowgraph.tasks.queries.query import (
     Aggregate,
     Column,
     Compared,
@@ -14,7 +15,6 @@ from rowgraph.tasks.queries.notation import (
     Negation,
     QueryError,
     Rows,
-    parse,
 )
 
 CHURN = ("PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id "

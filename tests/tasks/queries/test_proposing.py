@@ -11,8 +11,8 @@ import yaml
 from rowgraph.databases.checking import check_database
 from rowgraph.databases.database import Database
 from rowgraph.tasks.loading import load_task
-from rowgraph.tasks.queries.notation import QueryError
 from rowgraph.tasks.queries.proposing import propose
+from rowgraph.tasks.queries.query import QueryError
 
 ACTIVE = 'PREDICT COUNT("or ders".person, 0, 30) > 0 FOR EACH people.id'
 
