@@ -290,5 +290,5 @@ def test_a_database_without_any_time_is_refused_with_the_next_move(tmp_path):
         connection.executescript("CREATE TABLE a (id integer PRIMARY KEY, name text); "
                                  "INSERT INTO a VALUES (1, 'x')")
     connection.close()
-    with pytest.raises(ImportFault, match="no table has a time.*name the columns under `time:`"):
+    with pytest.raises(ImportFault, match=r"no table has a time.*name the columns under `time:`"):
         imported(str(tmp_path / "still.sqlite"), tmp_path / "still")
