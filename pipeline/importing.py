@@ -16,6 +16,7 @@ def import_database(url: str, folder: Path, schema: str | None, yes: bool, dry_r
     import typer
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from rowgraph.importing.diagram import mermaid
     from rowgraph.importing.running import look, run_import
     from rowgraph.importing.sources import open_source
 
@@ -24,7 +25,9 @@ def import_database(url: str, folder: Path, schema: str | None, yes: bool, dry_r
     sizes = {t.name: t.rows for t in source.tables}
     try:
         if dry_run:
-            show(look(source, folder), sizes)
+            found = look(source, folder)
+            show(found, sizes)
+            typer.echo(f"```mermaid\n{mermaid(found.decisions)}\n```")
             typer.echo("Nothing was written (--dry-run).")
             return
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
