@@ -159,6 +159,8 @@ def import_command(
         "folder of CSV or Parquet files. A password comes from the URL or the environment.")],
     folder: Annotated[Path, typer.Argument(help="Becomes a RelBench 3 folder.")],
     schema: Annotated[str | None, typer.Option(help="Of the database.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option(
+        help="A table that is not wanted, at a first import; repeatable.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option(
         "--dry-run", help="Show what would be decided, from a sample; write nothing.")] = False,
@@ -169,7 +171,7 @@ def import_command(
     """
     from pipeline.importing import import_database
 
-    import_database(url, folder, schema, yes, dry_run)
+    import_database(url, folder, schema, leave_out or [], yes, dry_run)
 
 
 @app.command("task")

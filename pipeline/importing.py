@@ -7,7 +7,8 @@ from typing import Any
 SHOWN = 40  # notes
 
 
-def import_database(url: str, folder: Path, schema: str | None, yes: bool, dry_run: bool) -> None:
+def import_database(url: str, folder: Path, schema: str | None, leave_out: list[str], yes: bool,
+                    dry_run: bool) -> None:
     """Import a database into a folder, with progress.
 
     Raises:
@@ -25,7 +26,7 @@ def import_database(url: str, folder: Path, schema: str | None, yes: bool, dry_r
     sizes = {t.name: t.rows for t in source.tables}
     try:
         if dry_run:
-            found = look(source, folder)
+            found = look(source, folder, unwanted=leave_out)
             show(found, sizes)
             typer.echo(f"```mermaid\n{mermaid(found.decisions)}\n```")
             typer.echo("Nothing was written (--dry-run).")
@@ -45,7 +46,8 @@ def import_database(url: str, folder: Path, schema: str | None, yes: bool, dry_r
                 return yes or typer.confirm(f"Import it so? ({folder / 'import.yaml'} can be "
                                             "changed)")
 
-            done = run_import(source, folder, tick=tick, confirm=confirm)
+            done = run_import(source, folder, tick=tick, confirm=confirm,
+                              unwanted=leave_out)
     finally:
         source.close()
     if done is None:

@@ -53,6 +53,7 @@ class FoundTable:
         name: as the database writes it.
         pkey: the columns of its declared primary key; empty where there is none.
         rows: how many, about; None where nobody knows.
+        readable: whether this user may read its rows, where the catalogue says it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class FoundTable:
     fkeys: tuple[FoundKey, ...] = ()
     rows: int | None = None
     view: bool = False
+    readable: bool = True
     kinds: dict[str, Kind] = field(init=False, compare=False)
 
     def __post_init__(self):

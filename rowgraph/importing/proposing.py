@@ -50,7 +50,8 @@ class Note:
 
 
 def propose(name: str, source: str, tables: Iterable[FoundTable],
-            staged: Mapping[str, Staged]) -> tuple[Decisions, list[Note]]:
+            staged: Mapping[str, Staged], unwanted: Iterable[str] = ()
+            ) -> tuple[Decisions, list[Note]]:
     """Decide about every table for the first time.
 
     Args:
@@ -58,6 +59,7 @@ def propose(name: str, source: str, tables: Iterable[FoundTable],
         source: for people.
         tables: of the source.
         staged: rows of those that are tables, by their names there; perhaps only some rows.
+        unwanted: tables that are not to be imported.
 
     Returns:
         The decisions, and what is to be said about them.
@@ -68,6 +70,10 @@ def propose(name: str, source: str, tables: Iterable[FoundTable],
     for table in tables:
         if table.view:
             leave_out[table.name] = "a view: its rows are those of tables"
+        elif not table.readable:
+            leave_out[table.name] = "this user may not read it"
+        elif table.name in unwanted:
+            leave_out[table.name] = "nobody asked for it"
         elif table.name not in staged or not staged[table.name].rows:
             leave_out[table.name] = "it holds no row"
         elif not [c for c in table.columns if c.kind != "binary"]:

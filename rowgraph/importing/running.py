@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rowgraph.databases.checking import check_database
-from rowgraph.databases.report import Report
+from rowgraph.databases.report import Report, near
 from rowgraph.databases.settings import NAME
 from rowgraph.importing.decisions import FILE, Decisions
 from rowgraph.importing.found import FoundTable, ImportFault
@@ -46,8 +46,12 @@ class Imported:
     report: Report | None
 
 
-def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None) -> Imported:
+def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None, *,
+         unwanted: Sequence[str] = ()) -> Imported:
     """What an import would decide, from at most `SAMPLE` rows of each table; nothing is kept.
+
+    Args:
+        unwanted: tables that are not to be imported, if nothing was decided before.
 
     Raises:
         ImportFault: the source, or what was decided before, cannot be used.
@@ -56,14 +60,14 @@ def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None) ->
     shutil.rmtree(work, ignore_errors=True)
     try:
         tables = {t.name: t for t in source.tables}
-        staged = {n: stage(source, t, work / f"t{i}", limit=SAMPLE, tick=tick)
-                  for i, (n, t) in enumerate(tables.items()) if not t.view}
         before = Decisions.read(folder)
+        wanted = _wanted(tables, before, unwanted)
+        staged = {t.name: stage(source, t, work / f"t{i}", limit=SAMPLE, tick=tick)
+                  for i, t in enumerate(wanted)}
         if before is not None:
-            before.check(tables)
             return Imported(before, False, (), {t: staged[before.found(t)] for t in before.tables},
                             {}, Losses(), None)
-        decisions, notes = propose(_name(folder), source.name, source.tables, staged)
+        decisions, notes = propose(_name(folder), source.name, source.tables, staged, unwanted)
         return Imported(decisions, True, tuple(notes),
                         {t: staged[decisions.found(t)] for t in decisions.tables}, {}, Losses(),
                         None)
@@ -72,13 +76,15 @@ def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None) ->
 
 
 def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows: None,
-               confirm: Callable[[Imported], bool] = lambda found: True) -> Imported | None:
+               confirm: Callable[[Imported], bool] = lambda found: True,
+               unwanted: Sequence[str] = ()) -> Imported | None:
     """Import a database, or import it again.
 
     What was there stays until all that comes in its place is whole.
 
     Args:
         folder: becomes a RelBench 3 folder; `import.yaml` in it is obeyed.
+        unwanted: as in `look`.
         confirm: is shown first decisions, with what was fetched, and says whether they hold.
 
     Returns:
@@ -91,16 +97,13 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
     tables = {t.name: t for t in source.tables}
     decisions, notes = Decisions.read(folder), []
     first = decisions is None
-    if decisions is not None:
-        decisions.check(tables)
+    wanted = _wanted(tables, decisions, unwanted)
     name = _name(folder) if decisions is None else decisions.name
     kept = folder / KEPT
     kept.mkdir(parents=True, exist_ok=True)
-    wanted = ([t for t in tables.values() if not t.view] if decisions is None else
-              [tables[decisions.found(t)] for t in decisions.tables])
     rows = {t.name: _stage(source, t, kept, decisions, tick) for t in wanted}
     if decisions is None:
-        decisions, notes = propose(name, source.name, source.tables, rows)
+        decisions, notes = propose(name, source.name, source.tables, rows, unwanted)
     if not decisions.tables:
         raise ImportFault(f"{source.name}: no table holds a row; there is nothing to import")
     staged = {t: rows[decisions.found(t)] for t in decisions.tables}
@@ -139,6 +142,22 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
         _replace(made / part, folder / part)
     shutil.rmtree(made)
     return Imported(decisions, first, tuple(notes), staged, shapes, numbering.losses, report)
+
+
+def _wanted(tables: Mapping[str, FoundTable], decisions: Decisions | None,
+            unwanted: Sequence[str]) -> list[FoundTable]:
+    """The tables whose rows are fetched.
+
+    Raises:
+        ImportFault: one that was decided about, or is not wanted, is not there.
+    """
+    for name in unwanted:
+        if name not in tables:
+            raise ImportFault(f"there is no table {name} to leave out; {near(name, tables)}")
+    if decisions is None:
+        return [t for t in tables.values() if t.readable and not t.view and t.name not in unwanted]
+    decisions.check(tables)
+    return [tables[decisions.found(t)] for t in decisions.tables]
 
 
 def _stage(source: Source, table: FoundTable, kept: Path, decisions: Decisions | None,

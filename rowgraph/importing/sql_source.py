@@ -140,16 +140,19 @@ class SqlSource:
                          tuple(k["referred_columns"]))
                 for k in inspector.get_foreign_keys(name, schema=self._schema)
                 if k.get("referred_schema") in (None, self._schema))
-            yield FoundTable(name, columns, tuple(pkey or ()), fkeys, self._count(name))
+            rows, readable = self._known(name)
+            yield FoundTable(name, columns, tuple(pkey or ()), fkeys, rows, readable=readable)
 
-    def _count(self, table: str) -> int | None:
-        """Exactly where that is cheap; of PostgreSQL as it last counted itself."""
-        if self._dialect == "postgresql":
-            found = self._connection.exec_driver_sql(
-                "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)",
-                (".".join(map(self._quote, filter(None, (self._schema, table)))),)).scalar()
-            return None if found is None else int(found)
-        return None
+    def _known(self, table: str) -> tuple[int | None, bool]:
+        """How many rows, as PostgreSQL last counted itself, and whether this user may read them;
+        of others nothing is known before they are read."""
+        if self._dialect != "postgresql":
+            return None, True
+        name = ".".join(map(self._quote, filter(None, (self._schema, table))))
+        found = self._connection.exec_driver_sql(
+            "SELECT greatest(reltuples, 0)::bigint, has_table_privilege(oid, 'SELECT') "
+            "FROM pg_class WHERE oid = to_regclass(%s)", (name,)).fetchone()
+        return (None, False) if found is None else (int(found[0]), bool(found[1]))
 
     def _kind(self, type_: Any) -> str:
         if isinstance(type_, sa.Enum):

@@ -292,3 +292,12 @@ def test_a_database_without_any_time_is_refused_with_the_next_move(tmp_path):
     connection.close()
     with pytest.raises(ImportFault, match=r"no table has a time.*name the columns under `time:`"):
         imported(str(tmp_path / "still.sqlite"), tmp_path / "still")
+
+
+def test_a_table_that_is_not_wanted_takes_the_keys_to_it_along(sqlite, tmp_path):
+    done = imported(sqlite, tmp_path / "shop", unwanted=["products"])
+    assert "products" not in done.shapes
+    assert done.decisions.leave_out == {"products": "nobody asked for it"}
+    assert dict(done.shapes["order_items"].fkeys) == {"order_id": "orders"}
+    with pytest.raises(ImportFault, match="no table product to leave out; did you mean products"):
+        imported(sqlite, tmp_path / "other", unwanted=["product"])
