@@ -86,9 +86,10 @@ def catalog(profile: Profile) -> dict[Key, AssetNode]:
     for d in profile.databases:
         nodes.add(("cell_store", part(d.name)), profile.cell_store, nodes.source(d), database=d)
     pretrain = profile.by_role("pretrain")
-    nodes.add(("forecast_weights",), profile.forecast_weights, {
-        **nodes.each("source", pretrain), **nodes.each("entity_graph", pretrain),
-        **nodes.each("cell_store", pretrain)})
+    if profile.with_other_databases:
+        nodes.add(("forecast_weights",), profile.forecast_weights, {
+            **nodes.each("source", pretrain), **nodes.each("entity_graph", pretrain),
+            **nodes.each("cell_store", pretrain)})
     continued = profile.own_past_weights.start == "forecast_weights"
     start = {"forecast_weights": ("forecast_weights",)} if continued else {}
     for d in heldout:
@@ -198,7 +199,8 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
     add("baseline_metrics", {**source, "window_features": ("window_features", *where)})
     add("rowgraph_metrics", {**nodes.read(d), "window_features": ("window_features", *where),
                              "own_past_weights": ("own_past_weights", part(d.name)),
-                             "forecast_weights": ("forecast_weights",)})
+                             **({"forecast_weights": ("forecast_weights",)}
+                                if profile.with_other_databases else {})})
     measured = ["rowgraph_metrics", "baseline_metrics"]
     if profile.of_task("downstream_metrics", d.name, task).variants:
         add("downstream_metrics", {**source, **graph, **_models(profile, d)})

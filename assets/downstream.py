@@ -29,8 +29,9 @@ def rowgraph_metrics(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
 
             task = load_task(Database.open(inputs["source"].folder), node.task, settings)
             with context.resources.compute.session() as device:
+                others = inputs.get("forecast_weights")
                 ground = Ground(reading(inputs), task, inputs["own_past_weights"].folder,
-                                inputs["forecast_weights"].folder, settings, device)
+                                others and others.folder, settings, device)
                 return run_rowgraph(ground, inputs["window_features"].folder, draft, log=log)
 
         return build(context, node, inputs, make)

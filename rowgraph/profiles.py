@@ -94,10 +94,16 @@ class Profile(Section):
         keys = [n.replace("-", "_") for n in names]
         if len(set(keys)) != len(keys):
             raise ValueError(f"databases: a name is listed twice in {names}")
-        for role in ("pretrain", "heldout"):
-            if not self.by_role(role):
-                raise ValueError(f"databases: none has `role: {role}`; a profile needs at least "
-                                 "one of each role")
+        if not self.by_role("heldout"):
+            raise ValueError("databases: none has `role: heldout`; a profile asks about at least "
+                             "one")
+        learns = self.with_papers_models or (self.with_other_databases
+                                             and not self.forecast_weights.synthetic)
+        if learns and not self.by_role("pretrain"):
+            raise ValueError(
+                "databases: none has `role: pretrain`, and this profile pre-trains; name one, or "
+                "ask for no model that learns from others: `downstream_metrics: {variants: []}` "
+                "and `rowgraph_metrics: {beside: []}`")
         if len(self.downstream_metrics.fan_out) != self.sage_weights.layers:
             raise ValueError("downstream_metrics.fan_out needs one number per SAGE layer "
                              f"({self.sage_weights.layers})")
@@ -188,6 +194,15 @@ class Profile(Section):
         """Some task asks for a variant of the paper's models."""
         return any(self.of_task("downstream_metrics", d.name, task).variants
                    for d in self.by_role("heldout") for task in d.tasks)
+
+    @property
+    def with_other_databases(self) -> bool:
+        """Something asks for the row-and-graph encoder that was trained on other databases."""
+        wanted = {"pretrained", "zero_shot"}
+        return self.own_past_weights.start == "forecast_weights" or any(
+            wanted & {*asked.parts, *asked.beside} for asked in (
+                self.of_task("rowgraph_metrics", d.name, task)
+                for d in self.by_role("heldout") for task in d.tasks))
 
     def swept(self, name: str) -> SageWeightsSettings:
         """The settings of a pre-training of the sweep: those of `sage_weights` but for its own."""

@@ -7,7 +7,7 @@ from assets import build_assets
 from assets.catalog import catalog, code_versions
 from pipeline.assembly import build_definitions
 from pipeline.environment import Environment
-from rowgraph.profiles import load_profile
+from rowgraph.profiles import SettingsError, load_profile
 
 TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",),
            ("forecast_weights",)]
@@ -241,3 +241,32 @@ def test_all_of_the_sweep_hangs_on_sage_weights_and_transfer_on_its_own_section(
     stages = {*TRAINED_SAGE, "sage_sweep", "transfer_metrics"}
     assert changed("transfer", "sage_weights", learning_rate=0.5) == stages
     assert changed("transfer", "transfer_metrics", epochs=99) == {"transfer_metrics", "report"}
+
+
+OWN = """
+extends: suite
+databases: [{name: shop, role: heldout, tasks: [churn]}]
+rowgraph_metrics: {beside: []}
+report: {published: []}
+"""
+
+
+def test_a_database_of_ones_own_needs_no_other(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    nodes = catalog(load_profile(str(path)))
+    assert ("forecast_weights",) not in nodes
+    assert "forecast_weights" not in nodes["rowgraph_metrics", "shop", "churn"].inputs
+    assert {key[0] for key in nodes} == {
+        "source", "entity_graph", "cell_store", "own_past_weights", "window_features",
+        "baseline_metrics", "rowgraph_metrics", "evaluation", "report"}
+
+
+def test_what_learns_from_other_databases_wants_one(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN.replace("{beside: []}", "{beside: [zero_shot]}"))
+    assert ("forecast_weights",) in catalog(load_profile(str(path)))  # of synthetic ones
+    path.write_text(OWN.replace("{beside: []}", "{beside: [zero_shot]}")
+                    + "forecast_weights: {synthetic: 0}\n")
+    with pytest.raises(SettingsError, match=r"none has `role: pretrain`.*beside: \[\]"):
+        load_profile(str(path))

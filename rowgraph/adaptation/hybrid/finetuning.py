@@ -59,13 +59,14 @@ class Ground:
     """Everything that a training stands on, in a form that any process can open.
 
     Args:
-        own_past, forecast: folders of `own_past_weights` and `forecast_weights`.
+        own_past, forecast: folders of `own_past_weights` and `forecast_weights`; None where no
+            part asks for the latter.
     """
 
     reading: Reading
     task: Task
     own_past: Path
-    forecast: Path
+    forecast: Path | None
     settings: RowgraphMetricsSettings
     device: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
