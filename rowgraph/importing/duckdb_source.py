@@ -31,6 +31,7 @@ class DuckDBSource:
                  declared: bool):
         self.name, self._connection, self._schema = name, connection, schema
         connection.execute("SET TimeZone = 'UTC'")  # what has a zone is shown in it
+        connection.execute("SET enable_progress_bar = false")
         self.tables = tuple(self._table(table, view, declared) for table, view in self._names())
 
     @classmethod

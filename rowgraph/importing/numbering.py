@@ -72,6 +72,7 @@ class Numbering:
         self.losses = Losses()
         self._connection = duckdb.connect(str(work / "keys.duckdb"), config={
             "memory_limit": MEMORY, "temp_directory": str(work / "spill")})
+        self._run("SET enable_progress_bar = false")  # there is one already
         self._names = {table: f"t{i}" for i, table in enumerate(decisions.tables)}
         for table, name in self._names.items():
             files = ", ".join(_value(str(f)) for f in staged[table].files)

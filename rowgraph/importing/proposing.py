@@ -104,6 +104,7 @@ class _Looked:
 
     def __init__(self, staged: Mapping[str, Staged]):
         self._connection = duckdb.connect()
+        self._connection.execute("SET enable_progress_bar = false")
         self._views = {}
         for i, (table, one) in enumerate(staged.items()):
             files = ", ".join("'" + str(f).replace("'", "''") + "'" for f in one.files)
