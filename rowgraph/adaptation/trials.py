@@ -106,6 +106,8 @@ class Trials:
             if s.regime == regime and aged in (None, self._tried[s.candidate].aged):
                 values.setdefault((s.candidate, s.step), []).append(s.value)
         found = [(key, [v for v in each if v is not None]) for key, each in values.items()]
+        if not any(each for _, each in found):  # no fold can say anything of any of them
+            return [Chosen(*key, None) for key, _ in found]
         return [Chosen(*key, sum(each) / len(each)) for key, each in found if each]
 
     def candidate(self, chosen: Chosen) -> Candidate:

@@ -39,31 +39,34 @@ class Score:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A choice: the candidate, its step, and its mean over folds."""
+    """A choice: the candidate, its step, and its mean over folds; None where no fold could say."""
 
     candidate: str
     step: int
-    value: float
+    value: float | None
 
 
 def choose(scores: Iterable[Score], *, higher_is_better: bool) -> dict[str, Chosen]:
     """The best candidate and step of one model, by regime.
 
-    Only candidates and steps that were scored on as many folds as any are compared.
+    Only candidates and steps that were scored on as many folds as any are compared. Where every
+    score of a regime is undefined, as with labels of one class in every fold, it is the first that
+    was tried at its first step: candidates come plain ones first, steps the most cautious first.
 
     Raises:
-        ValueError: nothing was scored, or every score is undefined.
+        ValueError: nothing was tried.
     """
     sums: dict[str, dict[tuple[str, int], list[float]]] = {}
+    first: dict[str, tuple[str, int]] = {}
     for score in scores:
+        first.setdefault(score.regime, (score.candidate, score.step))
         if score.value is not None:
             sums.setdefault(score.regime, {}).setdefault(
                 (score.candidate, score.step), []).append(score.value)
-    if not sums:
-        raise ValueError("nothing can be chosen: no candidate has a score on any fold; use a task "
-                         "whose validation labels differ")
+    if not first:
+        raise ValueError("nothing can be chosen: nothing was tried on any fold")
     sign = 1 if higher_is_better else -1
-    chosen = {}
+    chosen = {regime: Chosen(*key, None) for regime, key in first.items() if regime not in sums}
     for regime, found in sums.items():
         most = max(map(len, found.values()))
         means = {key: sum(v) / len(v) for key, v in found.items() if len(v) == most}

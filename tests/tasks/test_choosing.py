@@ -31,9 +31,15 @@ def test_a_candidate_that_missed_a_fold_is_not_compared():
     assert choose(scores, higher_is_better=True)["rolling"].candidate == "a"
 
 
-def test_nothing_scored_is_an_error_with_the_next_move():
-    with pytest.raises(ValueError, match="no candidate has a score on any fold; use a task"):
-        choose([score("a", 0, "x", None)], higher_is_better=True)
+def test_where_no_fold_can_say_anything_it_is_the_first_that_was_tried():
+    scores = [score("plain", 3, "x", None), score("plain", 9, "x", None),
+              score("other", 3, "x", None), score("other", 3, "x", 0.7, "frozen_db")]
+    chosen = choose(scores, higher_is_better=True)
+    assert (chosen["rolling"].candidate, chosen["rolling"].step) == ("plain", 3)
+    assert chosen["rolling"].value is None
+    assert chosen["frozen_db"].candidate == "other"
+    with pytest.raises(ValueError, match="nothing was tried"):
+        choose([], higher_is_better=True)
 
 
 def test_the_table_keeps_every_score_and_marks_the_choice():

@@ -150,7 +150,7 @@ class _Bench:
         chosen = choose(scores, higher_is_better=self.task.higher_is_better)
         self.scores += scores
         self.log(self.steps, {f"{regime}/{model.name}/folds_{self.task.primary}": one.value
-                              for regime, one in chosen.items()})
+                              for regime, one in chosen.items() if one.value is not None})
         self.steps += 1
         return _Part(model, chosen, {
             (regime, exam.name): said[regime, exam.name, one.candidate, one.step]

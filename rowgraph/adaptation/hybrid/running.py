@@ -185,7 +185,8 @@ class _Bench:
     def done(self, part: Part) -> Part:
         """Say what a part reached on folds."""
         self.log(self.steps, {f"{regime}/{part.name}/folds_{self.task.primary}": one.value
-                              for regime, one in part.trials.chosen().items()})
+                              for regime, one in part.trials.chosen().items()
+                              if one.value is not None})
         self.steps += 1
         return part
 

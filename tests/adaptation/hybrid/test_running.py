@@ -93,3 +93,21 @@ def test_an_interrupted_stage_does_no_finished_training_again(world, hybrid_grou
         run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
     run_rowgraph(ground, features_of(world.task), Draft(tmp_path), log=lambda *_: None)
     assert len(set(done)) == len(done) - 1  # the interrupted one alone
+
+
+def test_folds_of_one_class_choose_the_plainest_of_every_part(world, hybrid_ran):
+    task = world.task
+    val = task.val.take(np.flatnonzero(task.val.target == 0)[:20])
+    folder, predictions, summary = hybrid_ran(dataclasses.replace(task, val=val), folds=1)
+    choices = pl.read_parquet(folder / "choices.parquet")
+    assert choices["value"].is_null().all()
+    assert set(choices.filter("chosen")["model"]) == set(choices["model"])
+    assert all(np.isfinite(splits["test"]).all() for splits in predictions.values())
+    assert summary["chosen"]["rolling"]["trees"]["folds"] is None
+
+
+def test_without_weights_of_other_databases_the_parts_do_without(world, hybrid_ground, hybrid_ran):
+    ground = dataclasses.replace(hybrid_ground(world.task, beside=()), forecast=None)
+    _, predictions, _ = hybrid_ran(world.task, ground)
+    assert "rowgraph_pretrained" not in {run.variant for run in predictions}
+    assert NAME in {run.variant for run in predictions}
