@@ -62,22 +62,17 @@ def sql_of(meaning: Meaning, database: Database, time: str, target: str) -> str:
     wanted = compiler.truth(meaning.query.target)
     if meaning.task_type == "binary_classification":
         wanted = f"CAST({wanted} AS INTEGER)"
-    conditions = [] if meaning.query.where is None else [compiler.truth(meaning.query.where)]
-    schema = database.tables[meaning.entity]
-    there = "TRUE" if schema.time_col is None else (
-        f"e.{quoted(schema.time_col)} <= t.timestamp")
-    key = quoted(schema.pkey_col)
-    inner = "\n".join([
-        f"SELECT t.timestamp AS {quoted(time)}, e.{key} AS {key}, {wanted} AS {quoted(target)}",
-        f"FROM timestamps t JOIN {quoted(meaning.entity)} e ON {there}",
-        *(f"LEFT JOIN {name} ON {name}.moment = t.timestamp AND {name}.whose = e.{key}"
-          for name in compiler.names.values()),
-        *(f"WHERE {condition}" for condition in conditions)])
-    parts = ",\n".join(f"{name} AS (\n{textwrap.indent(compiler.window(window), '  ')}\n)"
-                       for window, name in compiler.names.items())
-    return (f"WITH {parts},\nasked AS (\n{textwrap.indent(inner, '  ')}\n)\n"
+    key = quoted(database.tables[meaning.entity].pkey_col)
+    return (f"{compiler.asked(time, f', {wanted} AS {quoted(target)}')}\n"
             f"SELECT * FROM asked WHERE {quoted(target)} IS NOT NULL\n"
             f"ORDER BY {quoted(time)}, {key}")
+
+
+def who_sql(meaning: Meaning, database: Database) -> str:
+    """The SQL of who is asked about, whatever will be answered: columns `moment` and `who`."""
+    key = quoted(database.tables[meaning.entity].pkey_col)
+    return (f"{_Compiler(meaning, database).asked('moment', '')}\n"
+            f"SELECT moment, {key} AS who FROM asked ORDER BY moment, who")
 
 
 class _Compiler:
@@ -86,6 +81,24 @@ class _Compiler:
     def __init__(self, meaning: Meaning, database: Database):
         self.meaning, self.database = meaning, database
         self.names: dict[Aggregate, str] = {}
+
+    def asked(self, time: str, target: str) -> str:
+        """`WITH …, asked AS (…)`: date, primary key and what stands in `target` of those who are
+        there and of whom WHERE holds."""
+        where = self.meaning.query.where
+        condition = [] if where is None else [f"WHERE {self.truth(where)}"]
+        schema = self.database.tables[self.meaning.entity]
+        there = "TRUE" if schema.time_col is None else (
+            f"e.{quoted(schema.time_col)} <= t.timestamp")
+        key = quoted(schema.pkey_col)
+        inner = "\n".join([
+            f"SELECT t.timestamp AS {quoted(time)}, e.{key} AS {key}{target}",
+            f"FROM timestamps t JOIN {quoted(self.meaning.entity)} e ON {there}",
+            *(f"LEFT JOIN {name} ON {name}.moment = t.timestamp AND {name}.whose = e.{key}"
+              for name in self.names.values()), *condition])
+        parts = [f"{name} AS (\n{textwrap.indent(self.window(window), '  ')}\n)"
+                 for window, name in self.names.items()]
+        return "WITH " + ",\n".join([*parts, f"asked AS (\n{textwrap.indent(inner, '  ')}\n)"])
 
     def truth(self, condition: Condition) -> str:
         """A condition, an aggregate or a column, of an entity at a time."""
