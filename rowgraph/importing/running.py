@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
     name = _name(folder) if decisions is None else decisions.name
     kept = folder / KEPT
     kept.mkdir(parents=True, exist_ok=True)
+    for place in set(kept.iterdir()) - {_place(kept, t) for t in wanted}:
+        shutil.rmtree(place)  # of tables that are no longer wanted
     rows = {t.name: _stage(source, t, kept, decisions, tick) for t in wanted}
     if decisions is None:
         decisions, notes = propose(name, source.name, source.tables, rows, unwanted)
@@ -165,8 +168,12 @@ def _stage(source: Source, table: FoundTable, kept: Path, decisions: Decisions |
     here = next((t for t in decisions.tables if decisions.found(t) == table.name),
                 None) if decisions else None
     append_only = decisions.tables[here].append_only if here else None
-    place = sorted(t.name for t in source.tables).index(table.name)
-    return stage(source, table, kept / f"{place:04}", append_only=append_only, tick=tick)
+    return stage(source, table, _place(kept, table), append_only=append_only, tick=tick)
+
+
+def _place(kept: Path, table: FoundTable) -> Path:
+    """Where the rows of a table are kept: by its name, whatever other tables come or go."""
+    return kept / hashlib.blake2b(table.name.encode(), digest_size=8).hexdigest()
 
 
 def _manifest(decisions: Decisions, shapes: dict[str, Shape]) -> dict[str, Any]:

@@ -301,3 +301,18 @@ def test_a_table_that_is_not_wanted_takes_the_keys_to_it_along(sqlite, tmp_path)
     assert dict(done.shapes["order_items"].fkeys) == {"order_id": "orders"}
     with pytest.raises(ImportFault, match="no table product to leave out; did you mean products"):
         imported(sqlite, tmp_path / "other", unwanted=["product"])
+
+
+def test_a_table_that_comes_or_goes_moves_no_rows_of_others(sqlite, tmp_path):
+    folder = tmp_path / "shop"
+    imported(sqlite, folder)
+    edit(folder, orders={"append_only": "id"})
+    imported(sqlite, folder)
+    with sqlite3.connect(sqlite) as connection:
+        connection.executescript("CREATE TABLE a_first (id integer PRIMARY KEY); "
+                                 "INSERT INTO a_first VALUES (1)")
+    connection.close()
+    done = imported(sqlite, folder)
+    assert (done.staged["orders"].fetched, done.staged["orders"].rows) == (0, 300)
+    assert tables(folder)["orders"].height == 300
+    assert len(list((folder / ".import").iterdir())) == 4
