@@ -9,7 +9,7 @@ folders give equal labels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -176,6 +176,7 @@ def _forecasts(database: Database, task: LabelSchema,
     try:
         asked = build_task(relbench.load_dataset(database.folder), manifest)
         asked.make_table = lambda db, timestamps: _asked(asked, task, db, timestamps)
+        asked.filter_dangling_entities = _some_left(asked.filter_dangling_entities)
         whole = asked.get_db(upto_test_timestamp=False)
         frames = {split: asked.get_table(split, mask_input_cols=False, db=whole).df
                   for split in splits}
@@ -206,6 +207,19 @@ def _asked(asked: Any, task: LabelSchema, db: Any, timestamps: Any) -> Any:
         raise NoRows(f"nobody is asked about at any date from {span}; ask about more rows, or move "
                      "val_timestamp and test_timestamp")
     return Table(frame, dict(task.entities), None, task.time_col)
+
+
+def _some_left(filtered: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """RelBench's filter of label rows whose entities are not there; where none is left, RelBench
+    would fail on its way, with other words."""
+    def kept(table: Any, db: Any) -> Any:
+        found = filtered(table, db)
+        if not len(found.df):
+            raise NoRows("none of the rows that its labels name is there when they are asked about "
+                         "(a recommendation is of rows that are known by then); ask about others")
+        return found
+
+    return kept
 
 
 def _query(task: LabelSchema) -> str:

@@ -70,6 +70,8 @@ def test_what_cannot_be_asked_is_refused_at_its_word(shop, tmp_path, text, messa
     ('PREDICT COUNT("or ders".person, 0, 30) >= 0 FOR EACH people.id', "train labels are 1"),
     ("PREDICT SUM(items.price, 0, 90) FOR EACH goods.good", "too few windows of 90 days"),
     ("PREDICT SUM(items.price, 0, 900) FOR EACH goods.good", "too few windows of 900 days"),
+    ('PREDICT LIST_DISTINCT(items.order, 0, 30) RANK TOP 3 FOR EACH goods.good',
+     "none of the rows that its labels name is there"),
     (f"{ACTIVE} WHERE COUNT(\"or ders\".person, -30, 0) > 99", "nobody is asked about"),
 ])
 def test_what_cannot_be_learnt_is_refused_before_anything_is_written(copy, tmp_path, text, message):
