@@ -1,4 +1,4 @@
-"""Reads the YAML of profiles and manifests, so that what is read is what was written.
+"""Reads and writes the YAML of profiles and manifests; what is read is what was written.
 
 YAML allows much that a person does not expect: of two equal keys the last one wins, `yes`, `1:40`
 and `010` are a truth, a number of seconds and an octal number in version 1.1 and three other
@@ -9,6 +9,7 @@ each of these is refused with its line; numbers such as `1e-4` are read as versi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,28 @@ def _at(mark: yaml.Mark | None, problem: str) -> str:
 
 def _short(tag: str) -> str:
     return "!!" + tag.removeprefix(_KIND) if tag.startswith(_KIND) else tag
+
+
+def write_yaml(path: Path, content: Mapping[str, Any], head: str = "") -> None:
+    """Write a file whole or not at all, keys in their order, texts of several lines as they are.
+
+    Args:
+        head: comment lines in front.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(head + yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False,
+                                     allow_unicode=True, width=100), encoding="utf-8")
+    part.replace(path)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines are blocks."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    strange = any(c in text for c in "\x85\u2028\u2029\r")  # line ends that would be read otherwise
+    style = '"' if strange else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowgraph.yaml_files import UnreadableYaml, parse_yaml, read_yaml
+from rowgraph.yaml_files import UnreadableYaml, parse_yaml, read_yaml, write_yaml
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True))
@@ -104,3 +104,14 @@ def test_only_a_regular_file_of_text_is_opened(tmp_path):
                           ("large", "more than the 4194304"), ("x" * 300, "too long")):
         with pytest.raises(UnreadableYaml, match=message):
             read_yaml(tmp_path / name)
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=40) | st.integers() | st.booleans()
+                       | st.none() | st.lists(st.sampled_from(
+                           ["yes", "010", "1:40", "1e3", "~", "a\nb", " x\n", "2020-01-01"]))))
+def test_what_is_written_is_read(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("yaml") / "file.yaml"
+    write_yaml(path, content, "# A head.\n")
+    assert read_yaml(path) == content
+    assert path.read_text(encoding="utf-8").startswith("# A head.\n")
+    assert [p.name for p in path.parent.iterdir()] == ["file.yaml"]

@@ -26,13 +26,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rowgraph.databases.knowledge import Knowledge, KnowledgeError
 from rowgraph.databases.report import near
 from rowgraph.importing.found import FoundTable, ImportFault
-from rowgraph.yaml_files import UnreadableYaml, read_yaml
+from rowgraph.yaml_files import UnreadableYaml, read_yaml, write_yaml
 
 FILE = "import.yaml"
 
@@ -99,13 +98,8 @@ class Decisions(_Said):
     def write(self, folder: Path) -> None:
         """Write `import.yaml`."""
         content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        path = folder / FILE
-        part = path.with_suffix(".part")
-        part.write_text(f"# What `rowgraph import` makes of {self.source}. Change what you know "
-                        "better and import again.\n" + yaml.safe_dump(
-                            content, sort_keys=False, allow_unicode=True, width=100),
-                        encoding="utf-8")
-        part.replace(path)
+        write_yaml(folder / FILE, content, f"# What `rowgraph import` makes of {self.source}. "
+                   "Change what you know better and import again.\n")
 
     @classmethod
     def read(cls, folder: Path) -> Decisions | None:

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from rowgraph.databases.report import reason
+from rowgraph.databases.sql_text import literal, quoted
 from rowgraph.importing.found import FoundColumn, FoundKey, FoundTable, ImportFault, kind_of
 from rowgraph.importing.sources import BATCH
 
@@ -63,8 +64,8 @@ class DuckDBSource:
             try:
                 # One view a file; a path is a value, so it is quoted as one.
                 connection.execute(
-                    f"CREATE VIEW {_quoted(table)} AS SELECT * FROM {READERS[ending]}("
-                    f"{_value(str(path))})")
+                    f"CREATE VIEW {quoted(table)} AS SELECT * FROM {READERS[ending]}("
+                    f"{literal(str(path))})")
             except duckdb.Error as error:
                 raise ImportFault(f"{path} cannot be read ({reason(error)}); mend it, or move it "
                                   "out of the folder") from None
@@ -77,10 +78,10 @@ class DuckDBSource:
         """As `Source.rows`."""
         kinds = {t.name: t for t in self.tables}[table].kinds
         sql = (f"SELECT {', '.join(_cast(c, kinds[c]) for c in columns)} "
-               f"FROM {_quoted(self._schema)}.{_quoted(table)}")
+               f"FROM {quoted(self._schema)}.{quoted(table)}")
         values = []
         if above is not None:
-            sql, values = sql + f" WHERE {_quoted(above[0])} > ?", [above[1]]
+            sql, values = sql + f" WHERE {quoted(above[0])} > ?", [above[1]]
         sql += "" if limit is None else f" LIMIT {limit}"
         try:
             with self._connection.cursor() as cursor:
@@ -112,7 +113,7 @@ class DuckDBSource:
         rows = None
         if not view or not declared:
             rows = self._connection.execute(
-                f"SELECT count(*) FROM {_quoted(self._schema)}.{_quoted(table)}").fetchall()[0][0]
+                f"SELECT count(*) FROM {quoted(self._schema)}.{quoted(table)}").fetchall()[0][0]
         return FoundTable(table, columns, pkey, fkeys, rows, view and declared)
 
     def _keys(self, table: str) -> tuple[tuple[str, ...], tuple[FoundKey, ...]]:
@@ -127,7 +128,7 @@ class DuckDBSource:
 
 def _cast(column: str, kind: str) -> str:
     """A column in one of the few types, under its own name."""
-    name = _quoted(column)
+    name = quoted(column)
     found = {
         "integer": f"TRY_CAST({name} AS BIGINT)", "number": f"TRY_CAST({name} AS DOUBLE)",
         "flag": f"CAST({name} AS BOOLEAN)",
@@ -137,11 +138,3 @@ def _cast(column: str, kind: str) -> str:
         "nested": f"CAST(to_json({name}) AS VARCHAR)",
     }.get(kind, f"CAST({name} AS VARCHAR)")
     return f"{found} AS {name}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _value(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -7,18 +7,18 @@ memory is short, so that a table may be larger than it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
 
+from rowgraph.databases.sql_text import literal, quoted
 from rowgraph.importing.decisions import Decisions, Inherited, Link, TableDecisions
 from rowgraph.importing.found import ImportFault
-from rowgraph.importing.staging import Staged
+from rowgraph.importing.staging import MEMORY, Staged
 
-MEMORY = "3GiB"
 NUMBERS = {"BIGINT", "DOUBLE"}
 
 
@@ -75,7 +75,7 @@ class Numbering:
         self._run("SET enable_progress_bar = false")  # there is one already
         self._names = {table: f"t{i}" for i, table in enumerate(decisions.tables)}
         for table, name in self._names.items():
-            files = ", ".join(_value(str(f)) for f in staged[table].files)
+            files = ", ".join(literal(str(f)) for f in staged[table].files)
             self._run(f"CREATE VIEW {name}_raw AS SELECT * FROM read_parquet([{files}])")
 
     def close(self) -> None:
@@ -131,25 +131,25 @@ class Numbering:
         name, decided = self._names[table], self.decisions.tables[table]
         moment, join = "NULL::TIMESTAMP", ""
         if isinstance(decided.time, str):
-            moment = f"CAST(r.{_quoted(decided.time)} AS TIMESTAMP)"
+            moment = f"CAST(r.{quoted(decided.time)} AS TIMESTAMP)"
         elif (link := self._time_link(table)) is not None:
             moment, join = "p.moment", self._join(table, link, "p")
-        self._run(f"CREATE VIEW {name}_rows AS SELECT r.*, {moment} AS {_quoted(_MOMENT)} "
+        self._run(f"CREATE VIEW {name}_rows AS SELECT r.*, {moment} AS {quoted(_MOMENT)} "
                   f"FROM {name}_raw r {join}")
         if decided.time is not None:
-            lost = self._one(f"SELECT count(*) FROM {name}_rows WHERE {_quoted(_MOMENT)} IS NULL")
+            lost = self._one(f"SELECT count(*) FROM {name}_rows WHERE {quoted(_MOMENT)} IS NULL")
             if lost:
                 self.losses.timeless[table] = lost
         if not decided.pkey:
             return
-        keys = [_quoted(c) for c in decided.pkey]
+        keys = [quoted(c) for c in decided.pkey]
         self._refuse_bad_keys(table, name, decided, keys)
         self._run(f"CREATE TABLE {name}_keys AS SELECT row_number() OVER (ORDER BY "
-                  f"{_quoted(_MOMENT)} NULLS LAST, {', '.join(keys)}) - 1 AS number, "
+                  f"{quoted(_MOMENT)} NULLS LAST, {', '.join(keys)}) - 1 AS number, "
                   f"{', '.join(f'{k} AS k{i}' for i, k in enumerate(keys))}, "
-                  f"{_quoted(_MOMENT)} AS moment FROM {name}_rows")
+                  f"{quoted(_MOMENT)} AS moment FROM {name}_rows")
         columns = ", ".join(f"k{i} AS {k}" for i, k in enumerate(keys))
-        self._copy(f"SELECT number AS {_quoted(_free('row', decided.pkey))}, {columns} "
+        self._copy(f"SELECT number AS {quoted(_free('row', decided.pkey))}, {columns} "
                    f"FROM {name}_keys ORDER BY number", self.folder / "keys" / f"{table}.parquet")
 
     def _refuse_bad_keys(self, table: str, name: str, decided: TableDecisions,
@@ -175,9 +175,9 @@ class Numbering:
         staged = self.staged[table].columns
         pkey = _pkey_name(decided, staged)
         chosen: list[tuple[str, str]] = []  # SQL, name
-        joins, order = [], [f"{_quoted(_MOMENT)} NULLS LAST"]
+        joins, order = [], [f"{quoted(_MOMENT)} NULLS LAST"]
         if pkey is not None:
-            on = " AND ".join(f"k.k{i} = r.{_quoted(c)}" for i, c in enumerate(decided.pkey))
+            on = " AND ".join(f"k.k{i} = r.{quoted(c)}" for i, c in enumerate(decided.pkey))
             joins.append(f"JOIN {name}_keys k ON {on}")
             chosen.append(("k.number", pkey))
             order = ["k.number"]
@@ -198,16 +198,16 @@ class Numbering:
             time = decided.time
         elif decided.time is not None:
             time = _free(f"{self._time_link(table).parent}_time", {*kept, *fkeys, pkey})
-            chosen.append((f"r.{_quoted(_MOMENT)}", time))
-        chosen += [(f"r.{_quoted(c)}", c) for c in kept]
-        columns = ", ".join(f"{sql} AS {_quoted(c)}" for sql, c in chosen)
+            chosen.append((f"r.{quoted(_MOMENT)}", time))
+        chosen += [(f"r.{quoted(c)}", c) for c in kept]
+        columns = ", ".join(f"{sql} AS {quoted(c)}" for sql, c in chosen)
         self._copy(f"SELECT {columns} FROM {name}_rows r {' '.join(joins)} "
                    f"ORDER BY {', '.join(order)}", self.folder / "db" / f"{table}.parquet")
         return Shape(pkey, time, fkeys, tuple(c for _, c in chosen), self.staged[table].rows)
 
     def _count(self, table: str, name: str, link: Link) -> None:
         """Keys that are empty, and keys that name nobody."""
-        there = " AND ".join(f"r.{_quoted(c)} IS NOT NULL" for c in link.columns)
+        there = " AND ".join(f"r.{quoted(c)} IS NOT NULL" for c in link.columns)
         empty, dangling = self._connection.execute(
             f"SELECT count(*) FILTER (NOT ({there})), count(*) FILTER (({there}) AND p.number IS "
             f"NULL) FROM {name}_raw r {self._join(table, link, 'p')}").fetchone()
@@ -225,7 +225,7 @@ class Numbering:
         for i, (column, key) in enumerate(zip(
                 link.columns, self.decisions.tables[link.parent].pkey, strict=True)):
             kinds = {mine[column], theirs[key]}
-            pair = f"{alias}.k{i}", f"r.{_quoted(column)}"
+            pair = f"{alias}.k{i}", f"r.{quoted(column)}"
             on.append(" = ".join(pair if len(kinds) == 1 or kinds <= NUMBERS else
                                  [f"CAST({side} AS VARCHAR)" for side in pair]))
         return f"LEFT JOIN {self._names[link.parent]}_keys {alias} ON {' AND '.join(on)}"
@@ -236,7 +236,7 @@ class Numbering:
 
     def _copy(self, sql: str, path: Path) -> None:
         part = path.with_suffix(".part")
-        self._run(f"COPY ({sql}) TO {_value(str(part))} (FORMAT parquet, COMPRESSION zstd)")
+        self._run(f"COPY ({sql}) TO {literal(str(part))} (FORMAT parquet, COMPRESSION zstd)")
         part.replace(path)
 
     def _run(self, sql: str) -> None:
@@ -263,16 +263,8 @@ def _fkey_name(link: Link, taken: set[str], pkey: str | None) -> str:
     return name if name not in taken | {pkey} else _free(f"{name}_{link.parent}", taken | {pkey})
 
 
-def _free(name: str, taken: Iterator[str] | set | tuple) -> str:
+def _free(name: str, taken: Iterable[str | None]) -> str:
     taken = set(taken)
     while name in taken:
         name += "_"
     return name
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _value(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -5,15 +5,17 @@ silent. Each says why, and a person may change it.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 
+from rowgraph.databases.sql_text import literal, quoted
 from rowgraph.importing.decisions import Decisions, Inherited, Link, TableDecisions
 from rowgraph.importing.found import FoundColumn, FoundTable
-from rowgraph.importing.staging import Staged
+from rowgraph.importing.staging import MEMORY, Staged
 
 DECLARED = "declared"
 INCLUDED = 0.95  # share of a column's values that a parent must hold to be proposed as one
@@ -33,8 +35,7 @@ LATER = ("updated", "modified", "changed", "edited", "last", "latest", "deleted"
 STATES = ("status", "state", "stage", "phase", "current", "outcome", "result", "active", "closed",
           "enabled", "flag", "archived", "cancelled", "canceled")
 REWRITTEN = ("updated", "modified", "changed", "edited", "last", "latest", "synced", "refreshed")
-COUNTERS = ("count", "counter", "total", "num", "n", "balance", "lifetime", "cumulative",
-            "average", "avg", "score", "rating", "rank", "points", "ltv", "visits")
+COUNTERS = ("count", "counter", "balance", "lifetime", "cumulative", "ltv", "visits")
 GONE = ("deleted", "removed", "archived")
 REGIONS = {"state", "stage"}  # of an address, where the words beside them say so
 PLACES = ("ship", "bill", "address", "province", "country", "home", "billing", "shipping", "zip")
@@ -100,50 +101,52 @@ def propose(name: str, source: str, tables: Iterable[FoundTable],
 
 
 class _Looked:
-    """Questions about staged rows."""
+    """Questions about staged rows; what does not fit into memory lies beside them meanwhile."""
 
     def __init__(self, staged: Mapping[str, Staged]):
-        self._connection = duckdb.connect()
+        beside = next((one.files[0].parent.parent for one in staged.values()), None)
+        self._spill = tempfile.TemporaryDirectory(dir=beside)
+        self._connection = duckdb.connect(config={"memory_limit": MEMORY,
+                                                  "temp_directory": self._spill.name})
         self._connection.execute("SET enable_progress_bar = false")
         self._views = {}
         for i, (table, one) in enumerate(staged.items()):
-            files = ", ".join("'" + str(f).replace("'", "''") + "'" for f in one.files)
+            files = ", ".join(literal(str(f)) for f in one.files)
             self._connection.execute(f"CREATE VIEW v{i} AS SELECT * FROM read_parquet([{files}])")
             self._views[table] = f"v{i}"
 
     def close(self) -> None:
+        """Let go of what lies on disk."""
         self._connection.close()
+        self._spill.cleanup()
 
     def unique(self, table: str, column: str) -> bool:
         """Never empty and never twice."""
         rows, given, kinds = self._connection.execute(
-            f"SELECT count(*), count({_q(column)}), count(DISTINCT {_q(column)}) FROM "
+            f"SELECT count(*), count({quoted(column)}), count(DISTINCT {quoted(column)}) FROM "
             f"{self._views[table]}").fetchone()
         return rows > 0 and rows == given == kinds
 
     def given(self, table: str, column: str) -> float:
         """The share of cells that are given."""
-        return self._connection.execute(f"SELECT count({_q(column)}) / count(*) FROM "
+        return self._connection.execute(f"SELECT count({quoted(column)}) / count(*) FROM "
                                         f"{self._views[table]}").fetchone()[0]
 
     def included(self, table: str, column: str, parent: str, key: str) -> float | None:
         """The share of a column's distinct values that a parent's key holds; None of none."""
+        named, there = (
+            f"(SELECT DISTINCT CAST({quoted(c)} AS VARCHAR) AS x FROM {self._views[t]} "
+            f"WHERE {quoted(c)} IS NOT NULL)" for t, c in ((table, column), (parent, key)))
         values, inside = self._connection.execute(
-            f"SELECT count(*), count(p.x) FROM (SELECT DISTINCT CAST({_q(column)} AS VARCHAR) AS x "
-            f"FROM {self._views[table]} WHERE {_q(column)} IS NOT NULL) c LEFT JOIN (SELECT "
-            f"DISTINCT CAST({_q(key)} AS VARCHAR) AS x FROM {self._views[parent]}) p USING (x)"
-        ).fetchone()
+            f"SELECT count(*), count(p.x) FROM {named} c LEFT JOIN {there} p USING (x)").fetchone()
         return inside / values if values else None
 
     def span(self, table: str, column: str) -> tuple[int, int] | None:
         """Microseconds: oldest and newest."""
         low, high = self._connection.execute(
-            f"SELECT epoch_us(min({_q(column)})), epoch_us(max({_q(column)})) FROM "
+            f"SELECT epoch_us(min({quoted(column)})), epoch_us(max({quoted(column)})) FROM "
             f"{self._views[table]}").fetchone()
         return None if low is None else (low, high)
-
-    def name(self, table: str) -> str:
-        return self._views[table]
 
 
 def _pkey(table: FoundTable, looked: _Looked, elsewhere: set[str],
@@ -269,8 +272,7 @@ def _why_later(column: FoundColumn, words: list[str]) -> str | None:
     if any(w in STATES for w in words) and not (place and set(words) & REGIONS):
         return "by its name it is a state, which changes"
     if column.kind in ("integer", "number") and any(w in COUNTERS for w in words):
-        return "by its name it may be counted on" if set(words) & {
-            "count", "counter", "balance", "lifetime", "cumulative", "ltv", "visits"} else None
+        return "by its name it may be counted on"
     return "by its name it is overwritten" if words and words[0] in ("last", "latest") else None
 
 
@@ -323,10 +325,6 @@ def _singulars(table: str) -> list[str]:
         if name.endswith(end):
             found.append(name.removesuffix(end) + one)
     return found
-
-
-def _q(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rowgraph.databases.checking import check_database
+from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.report import Report, near
 from rowgraph.databases.settings import NAME
 from rowgraph.importing.decisions import FILE, Decisions
@@ -20,6 +19,7 @@ from rowgraph.importing.numbering import Losses, Numbering, Shape
 from rowgraph.importing.proposing import Note, propose
 from rowgraph.importing.sources import Source
 from rowgraph.importing.staging import Staged, Tick, stage
+from rowgraph.yaml_files import write_yaml
 
 SAMPLE = 10_000  # rows of a table that are looked at without being imported
 KEPT = ".import"  # rows as they came, below the folder
@@ -132,11 +132,9 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
     finally:
         numbering.close()
     shutil.rmtree(work)
-    (made / "manifest.yaml").write_text(yaml.safe_dump(
-        _manifest(decisions, shapes), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    dropped = {c for c in knowledge.dropped}
-    type(knowledge)({c: r for c, r in knowledge.rules.items() if c not in dropped},
-                    knowledge.valid_until).write(made)
+    write_yaml(made / "manifest.yaml", _manifest(decisions, shapes))
+    kept_rules = {c: r for c, r in knowledge.rules.items() if c not in knowledge.dropped}
+    Knowledge(kept_rules, knowledge.valid_until).write(made)
     report = check_database(made)
     if report.problems:
         raise ImportFault("what was made is no sound database:\n" + "\n".join(

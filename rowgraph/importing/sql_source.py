@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from rowgraph.databases.report import reason
+from rowgraph.databases.sql_text import literal
 from rowgraph.importing.found import FoundColumn, FoundKey, FoundTable, ImportFault, kind_of
 from rowgraph.importing.sources import BATCH, TYPES
 
@@ -57,6 +58,8 @@ class SqlSource:
             self._adbc = _adbc(self._url) if self._dialect == "postgresql" else None
             if self._dialect == "postgresql":
                 self._connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
+            if self._dialect == "sqlite":  # its driver begins no transaction for a SELECT
+                self._connection.exec_driver_sql("BEGIN")
             self.tables = tuple(self._reflected())
         except NoSuchModuleError:
             raise ImportFault(f"{self.name}: SQLAlchemy knows no dialect {self._dialect!r}; "
@@ -215,7 +218,7 @@ def _postgresql(name: str, kind: str) -> str:
 def _literal(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
+    return literal(str(value))
 
 
 def _plain(value: Any, type_: pa.DataType) -> Any:

@@ -19,6 +19,8 @@ from rowgraph.artifacts import write_json
 from rowgraph.importing.found import FoundTable
 from rowgraph.importing.sources import TYPES, Source
 
+MEMORY = "3GiB"  # that DuckDB may take for rows that were fetched; the rest lies on disk
+
 Tick = Callable[[str, int], None]
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rowgraph.databases import guarded_sql
 from rowgraph.databases.database import Database
 from rowgraph.tasks.queries.compiling import who_sql
 from rowgraph.tasks.queries.meaning import Meaning
-
-EPOCH = dt.datetime(1970, 1, 1)
 
 
 def who_is_asked(meaning: Meaning, database: Database, moment: int) -> np.ndarray:
@@ -25,7 +22,7 @@ def who_is_asked(meaning: Meaning, database: Database, moment: int) -> np.ndarra
         int64, ascending.
     """
     tables = {table: pq.read_table(database.path(table)) for table in _read(meaning)}
-    tables["timestamps"] = _one(moment)
+    tables["timestamps"] = pa.table({"timestamp": pa.array([moment], pa.timestamp("us"))})
     found = guarded_sql.run(who_sql(meaning, database), tables)
     return np.sort(found["who"].to_numpy(dtype=np.int64))
 
@@ -36,10 +33,3 @@ def _read(meaning: Meaning) -> list[str]:
     for window in meaning.windows.values():
         found += [window.table, *(parent for _, _, parent in window.path)]
     return list(dict.fromkeys(found))
-
-
-def _one(moment: int):
-    import pyarrow as pa
-
-    return pa.table({"timestamp": pa.array([EPOCH + dt.timedelta(microseconds=moment)],
-                                           pa.timestamp("us"))})

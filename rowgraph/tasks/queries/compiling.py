@@ -12,6 +12,7 @@ import textwrap
 from typing import Any
 
 from rowgraph.databases.database import Database
+from rowgraph.databases.sql_text import literal, quoted
 from rowgraph.tasks.queries.meaning import Meaning, Window
 from rowgraph.tasks.queries.query import (
     Aggregate,
@@ -195,8 +196,7 @@ def _literal(value: Any, kind: str) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, str):
-        text = "'" + value.replace("'", "''") + "'"
-        return f"CAST({text} AS TIMESTAMP)" if kind == "time" else text
+        return f"CAST({literal(value)} AS TIMESTAMP)" if kind == "time" else literal(value)
     return repr(value)
 
 
@@ -214,11 +214,6 @@ def _length(days: float) -> str:
     if float(days).is_integer():
         return f"{int(days)} days"
     return f"{math.ceil(days * 1440)} minutes"
-
-
-def quoted(name: str) -> str:
-    """A name as SQL reads it, whatever it holds; RelBench's braces are not meant."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _free(name: str, taken: str) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
@@ -32,9 +31,9 @@ from rowgraph.tasks.queries.query import (
     Aggregate,
     Column,
     Joined,
-    Query,
     aggregates_of,
 )
+from rowgraph.yaml_files import read_yaml, write_yaml
 
 DAY = 86_400_000_000  # microseconds
 MOST_DATES = 40  # of validation and of test, as RelBench's rel-f1 has
@@ -117,17 +116,20 @@ class Proposal:
             The folder of the task.
 
         Raises:
-            ValueError: it has problems.
+            ValueError: it has problems, or there is another task of its name.
         """
         if self.problems:
             raise ValueError("\n".join(self.problems))
         target = folder / "tasks" / self.name
+        if target.exists() and (not (target / MANIFEST).exists()
+                                or read_yaml(target / MANIFEST) != dict(self.manifest)):
+            raise ValueError(f"{target} is another task; give this one another name with --name, "
+                             "or remove that one")
         target.mkdir(parents=True, exist_ok=True)
-        _write_yaml(target / MANIFEST, self.manifest)
+        write_yaml(target / MANIFEST, self.manifest)
         if self.cuts is not None:
             path = folder / MANIFEST
-            whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-            _write_yaml(path, {**whole, **self.cuts.lines})
+            write_yaml(path, {**read_yaml(path), **self.cuts.lines})
         return target
 
     def _facts(self, split: str, table: pa.Table) -> SplitFacts:
@@ -139,10 +141,9 @@ class Proposal:
         dates = np.unique(np.asarray(table[manifest.get("time_col") or schema.time_col].cast(
             pa.timestamp("us")).to_numpy().astype("datetime64[us]")))
         target = table[manifest["target_col"]]
-        first, last = (str(d.astype("datetime64[s]")).removesuffix("T00:00:00")
-                       for d in (dates[[0, -1]] if len(dates) else ())) if len(dates) else ("", "")
-        return SplitFacts(split, table.num_rows, len(table[entity].unique()), len(dates), first,
-                          last, self._base(target))
+        ends = [_date(int(d)) for d in dates[[0, -1]].astype(np.int64)] if len(dates) else ["", ""]
+        return SplitFacts(split, table.num_rows, len(table[entity].unique()), len(dates), *ends,
+                          self._base(target))
 
     def _base(self, target: pa.ChunkedArray) -> float | None:
         import pyarrow.compute as pc
@@ -192,7 +193,7 @@ def propose(database: Database, text: str, scratch: Path, *, name: str | None = 
     manifest = manifest_of(meaning, database, name, _dates(database, meaning))
     folder = scratch / name
     folder.mkdir(parents=True)
-    _write_yaml(folder / MANIFEST, manifest)
+    write_yaml(folder / MANIFEST, manifest)
     schema = LabelSchema.read(folder / MANIFEST, database.tables)
     tables = make_labels(_moved(database, scratch, cuts), schema, SPLITS)
     problems = [f"{split}: no row is asked about; widen WHERE or the window, or move the splits"
@@ -281,28 +282,8 @@ def _moved(database: Database, scratch: Path, cuts: Cuts | None) -> Database:
     folder = scratch / ".moved"
     folder.mkdir()
     (folder / "db").symlink_to((database.folder / "db").resolve())
-    whole = yaml.safe_load((database.folder / MANIFEST).read_text(encoding="utf-8"))
-    _write_yaml(folder / MANIFEST, {**whole, **cuts.lines})
+    write_yaml(folder / MANIFEST, {**read_yaml(database.folder / MANIFEST), **cuts.lines})
     return dataclasses.replace(database, folder=folder)
-
-
-def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True,
-                              width=100), encoding="utf-8")
-    part.replace(path)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, so that SQL is read as it is."""
-
-
-def _text(dumper: yaml.Dumper, text: str) -> yaml.Node:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def _date(time: int) -> str:
@@ -313,5 +294,3 @@ def _date(time: int) -> str:
 def _days(microseconds: float) -> str:
     return f"{microseconds / DAY:.4g} days"
 
-
-__all__ = ["Cuts", "Proposal", "Query", "SplitFacts", "name_of", "propose", "proposed_cuts"]

@@ -131,3 +131,15 @@ def test_a_column_of_the_entity_is_an_autocomplete_task(copy, tmp_path):
     assert proposal.manifest["eval_k"] == 3
     proposal.write(copy)
     assert load_task(database, proposal.name).task_type == "recommendation"
+
+
+def test_a_task_of_this_name_that_is_another_is_left_as_it_is(copy, tmp_path):
+    database = Database.open(copy)
+    first = propose(database, ACTIVE, tmp_path / "a", name="active")
+    manifest = first.write(copy) / "manifest.yaml"
+    first.write(copy)  # the same one again is no harm
+    other = propose(database, ACTIVE.replace("30", "20"), tmp_path / "b", name="active")
+    before = manifest.read_bytes()
+    with pytest.raises(ValueError, match=r"active is another task.*--name"):
+        other.write(copy)
+    assert manifest.read_bytes() == before
