@@ -170,7 +170,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     strange = any(c in text for c in "\x85\u2028\u2029\r")  # line ends that would be read otherwise
-    style = '"' if strange else "|" if "\n" in text else None
+    number = any(kind.fullmatch(text) for kind in (_INT, _FLOAT, _OCTAL))  # as `1e3` is one here
+    style = '"' if strange or number else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
