@@ -28,7 +28,7 @@ REVISIONS = {
     "cell_store": 1,
     "forecast_weights": 2,
     "own_past_weights": 1,
-    "rowgraph_metrics": 2,
+    "rowgraph_metrics": 3,
     "window_features": 1,
     "downstream_metrics": 4,
     "baseline_metrics": 2,

@@ -39,8 +39,9 @@ FEW = 40  # features: below, a tenth of them is too few for a tree
 RANKED = 100  # numbers of highest gain whose rank among the rows of a date may be a feature
 LOOK = {**GROWTH, "learning_rate": 0.1}  # a quick look at which features gain
 LOOK_TREES = 60
-ALL, NEAR, NO_HISTORY, OWN_ROW, RANKS = ("all features", "one foreign key", "no label history",
-                                         "own row", "all features and ranks")
+ALL, NEAR, NO_HISTORY, OWN_ROW = "all features", "one foreign key", "no label history", "own row"
+RANKS, VECTORS, RANKS_AND_VECTORS = (
+    "all features and ranks", "all features and vectors", "all features, ranks and vectors")
 HELD = 24  # binned features that are held at a time, a byte a number
 CLASS_TREES = 3_000  # trees of all classes together, at most
 
@@ -61,22 +62,23 @@ class Picks:
         self._gains: dict[tuple[str, bool], np.ndarray] = {}
 
     def parts(self) -> list[str]:
-        """The parts that differ. A row of an autocomplete task may not be ranked: the others of
-        its date are no older than it."""
-        sheets, parts = self.sheets, [ALL]
-        for part, kept in ((NEAR, sheets.near), (NO_HISTORY, ~sheets.history),
-                           (OWN_ROW, sheets.own)):
-            if kept.any() and not kept.all():
-                parts.append(part)
-        if not self.task.autocomplete and not sheets.categorical.all():
-            parts.append(RANKS)
-        return parts
+        """The parts that differ; of sheets with vectors those that hold all features. A row of an
+        autocomplete task may not be ranked: the others of its date are no older than it."""
+        sheets = self.sheets
+        ranked = not self.task.autocomplete and not sheets.categorical.all()
+        if sheets.vector.any():
+            return [VECTORS, RANKS, RANKS_AND_VECTORS] if ranked else [VECTORS, ALL]
+        kept = {NEAR: sheets.near, NO_HISTORY: ~sheets.history, OWN_ROW: sheets.own}
+        return [ALL, *(part for part, some in kept.items() if some.any() and not some.all()),
+                *([RANKS] if ranked else [])]
 
     def columns(self, part: str) -> np.ndarray:
         """int64: the features of a part, without ranks."""
-        kept = {NEAR: self.sheets.near, NO_HISTORY: ~self.sheets.history,
-                OWN_ROW: self.sheets.own}.get(part)
-        return np.arange(len(self.sheets.names)) if kept is None else np.flatnonzero(kept)
+        sheets = self.sheets
+        if part in (VECTORS, RANKS_AND_VECTORS):
+            return np.arange(len(sheets.names))
+        kept = {NEAR: sheets.near, NO_HISTORY: ~sheets.history, OWN_ROW: sheets.own}
+        return np.flatnonzero(kept.get(part, True) & ~sheets.vector)
 
     def best(self, part: str, exam: Exam, aged: bool, count: int,
              numbers: bool = False) -> np.ndarray:
@@ -97,11 +99,12 @@ class Picks:
         key = exam.name, aged
         if key not in self._gains:
             rows, every = exam.fitted(aged), self.columns(ALL)
-            data = binned(self.sheets.at(exam).take(rows, every), rows.labels.target,
-                          np.flatnonzero(self.sheets.categorical), LOOK)
+            data = binned(self.sheets.take(rows, every), rows.labels.target,
+                          np.flatnonzero(self.sheets.categorical[every]), LOOK)
             forest = grow(self.task.task_type, len(self.task.classes), data, LOOK_TREES,
                           _seed(self.task, "gains"), LOOK)
-            self._gains[key] = forest.gains()
+            self._gains[key] = np.zeros(len(self.sheets.names))
+            self._gains[key][every] = forest.gains()
         return self._gains[key]
 
 
@@ -145,7 +148,7 @@ class TreesOnWindows:
         sheets, options = self.picks.sheets.at(exam), candidate.options
         columns = self.picks.columns(options.features)
         ranked = np.empty(0, np.int64)
-        if options.features == RANKS:
+        if options.features in (RANKS, RANKS_AND_VECTORS):
             ranked = self.picks.best(ALL, exam, candidate.aged, RANKED, numbers=True)
         fitted = FittedTrees(sheets, columns, ranked, [])
         growth = {**GROWTH, **SIZES[options.size]}

@@ -23,8 +23,9 @@ class Sheets:
 
     Args:
         names: of the features.
-        categorical, own, near, history: bool [F]: codes; of the entity's own row and the seed; of
-            these, of parents and children by one foreign key, and of labels; of labels.
+        categorical, own, near, history, vector: bool [F]: codes; of the entity's own row and the
+            seed; of these, of parents and children by one foreign key, and of labels; of labels;
+            of an encoder's vector.
     """
 
     def __init__(self, task: Task, features: WindowFeatures):
@@ -39,6 +40,7 @@ class Sheets:
         self.own = np.array([path in (task.entity_table, SEED) for path in paths], dtype=bool)
         self.near = np.array([path not in far for path in paths], dtype=bool)
         self.history = np.array([path in (OWN, ALL) for path in paths], dtype=bool)
+        self.vector = np.zeros(len(self.names), dtype=bool)
 
     def at(self, exam: Exam) -> Sheets:
         """As they are for an exam: window features are the same for all."""

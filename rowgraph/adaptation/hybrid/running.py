@@ -147,7 +147,7 @@ class _Bench:
                                self.settings.bags, "trees")
         trials = self.trials(model)
         for aged in self.ages():
-            trials.run(model.parts(aged)[:1])
+            trials.run(model.parts(aged))
             best = trials.chosen(aged).values()
             trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
         return self.done(Part("trees", trials, True))

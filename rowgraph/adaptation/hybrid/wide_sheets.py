@@ -25,8 +25,8 @@ class WideSheets(Sheets):
         self.windows = len(self.names)
         width = vectors.settings.output
         self.names = (*self.names, *(f"vector · {k}" for k in range(width)))
-        more = np.zeros(width, dtype=bool)
-        for name in ("categorical", "own", "near", "history"):
+        for name in ("categorical", "own", "near", "history", "vector"):
+            more = np.full(width, name == "vector")
             setattr(self, name, np.concatenate([getattr(self, name), more]))
         self._exam: Exam | None = None
 

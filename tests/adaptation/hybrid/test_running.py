@@ -6,8 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.running import NAME, VARIANTS, run_rowgraph
+from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
+from rowgraph.adaptation.shallow import ALL, RANKS, VECTORS, Picks
 from rowgraph.artifacts import Draft
+from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.label_tables import LabelTable
 
 KINDS = ["world", "regression_world", "multiclass", "autocomplete"]
@@ -111,3 +115,27 @@ def test_without_weights_of_other_databases_the_parts_do_without(world, hybrid_g
     _, predictions, _ = hybrid_ran(world.task, ground)
     assert "rowgraph_pretrained" not in {run.variant for run in predictions}
     assert NAME in {run.variant for run in predictions}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_trees_may_do_without_vectors_and_be_told_where_a_row_stands_on_its_date(
+        name, request, hybrid_ran):
+    task = task_of(request, name)
+    folder, _, _ = hybrid_ran(task)
+    tried = pl.read_parquet(folder / "choices.parquet").filter(model="trees")["candidate"]
+    parts = {label.split(" rows,")[0].rsplit(",", 1)[0] for label in tried}
+    assert parts == ({"all features and vectors", "all features"} if task.autocomplete else
+                     {"all features and vectors", "all features and ranks",
+                      "all features, ranks and vectors"})
+
+
+def test_vectors_are_neither_ranked_nor_looked_at_before_they_are_asked_for(world, hybrid_ground,
+                                                                            features_of):
+    task = world.task
+    ground = hybrid_ground(task)
+    sheets = WideSheets(task, WindowFeatures.open(features_of(task)), ground.vectors(), "own_past")
+    exam = Exams.of(task, ground.settings).folds[0]
+    picks = Picks(task, sheets)
+    assert not sheets.vector[picks.best(ALL, exam, False, 5, numbers=True)].any()
+    assert not sheets.vector[picks.columns(RANKS)].any()
+    assert sheets.vector[picks.columns(VECTORS)].sum() == ground.vectors().settings.output
