@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
+.PHONY: demo shop test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
 	bench-health bench-device bench-kumo clean help
 
 help:  ## What there is
@@ -29,6 +29,13 @@ lint: $(VENV)/.ready  ## Style
 
 ui: $(VENV)/.ready  ## Dagster UI and MLflow on 127.0.0.1
 	$(BIN)/rowgraph ui
+
+$(VENV)/.shop: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[shop]'
+	@touch $@
+
+shop: $(VENV)/.shop  ## A shop in PostgreSQL, from import to predictions and what came of them
+	$(BIN)/python -m examples.shop
 
 f1: $(VENV)/.ready  ## Four embedded databases pre-train, rel-f1 is held out
 	$(BIN)/rowgraph run --profile f1

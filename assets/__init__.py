@@ -15,6 +15,7 @@ from assets.language import bart_checkpoint, node_embeddings
 from assets.report import report
 from assets.rows import linearized_corpus, sampled_rows
 from assets.sage import pretraining
+from assets.serving import adapted_model, predictions
 from assets.sources import source
 from rowgraph.profiles import Profile
 
@@ -39,6 +40,8 @@ STAGES = {
     "transfer_metrics": transfer_metrics,
     "imputation_metrics": imputation_metrics,
     "row_map": row_map,
+    "adapted_model": adapted_model,
+    "predictions": predictions,
     "report": report,
 }
 

@@ -17,7 +17,7 @@ from rowgraph.settings import Section
 
 # Raised by hand when the code of a stage changes its result for equal settings and inputs.
 REVISIONS = {
-    "source": 2,
+    "source": 3,
     "sampled_rows": 2,
     "linearized_corpus": 1,
     "bart_checkpoint": 1,
@@ -36,6 +36,8 @@ REVISIONS = {
     "evaluation": 1,
     "transfer_metrics": 1,
     "imputation_metrics": 1,
+    "adapted_model": 1,
+    "predictions": 1,
     "row_map": 1,
     "report": 3,
 }
@@ -201,6 +203,11 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
                              "own_past_weights": ("own_past_weights", part(d.name)),
                              **({"forecast_weights": ("forecast_weights",)}
                                 if profile.with_other_databases else {})})
+    if profile.of_task("adapted_model", d.name, task).fit:
+        add("adapted_model", {**nodes.read(d), "window_features": ("window_features", *where),
+                              "own_past_weights": ("own_past_weights", part(d.name)),
+                              "rowgraph_metrics": ("rowgraph_metrics", *where)})
+        add("predictions", {**nodes.read(d), "adapted_model": ("adapted_model", *where)})
     measured = ["rowgraph_metrics", "baseline_metrics"]
     if profile.of_task("downstream_metrics", d.name, task).variants:
         add("downstream_metrics", {**source, **graph, **_models(profile, d)})

@@ -1,6 +1,7 @@
 """`rowgraph task`: a predictive query becomes a task of a RelBench 3 folder."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ def ask(folder: Path, text: str, name: str | None, move_splits: bool, dry_run: b
     with tempfile.TemporaryDirectory() as scratch:
         found = propose(database, text, Path(scratch), name=name, move=move_splits)
     written = not (dry_run or found.problems)
+    profile = None
     if written:
         found.write(folder)
+        profile = name_in_profile(folder, database.name, found.name)
     if as_json:
         typer.echo(json.dumps({
             "task": found.name, "task_type": found.meaning.task_type,
             "manifest": dict(found.manifest), "splits": [vars(f) for f in found.facts],
-            "problems": list(found.problems), "written": written}, indent=1))
+            "problems": list(found.problems), "written": written,
+            "profile": profile and str(profile)}, indent=1))
     else:
         print_table(
             f"{database.name}/{found.name} · {found.meaning.task_type}",
@@ -47,12 +51,46 @@ def ask(folder: Path, text: str, name: str | None, move_splits: bool, dry_run: b
         for problem in found.problems:
             typer.secho(problem, fg="red", err=True)
         if written:
-            typer.echo(f"Written: {folder / 'tasks' / found.name}. Name it under `tasks:` of the "
-                       f"database {database.name} in a profile, and `rowgraph run`.")
+            typer.echo(f"Written: {folder / 'tasks' / found.name}, and named in {profile}.\n"
+                       f"Next: rowgraph run --profile {profile}\nand then: rowgraph predict "
+                       f"{database.name}/{found.name} --profile {profile}")
         elif dry_run:
             typer.echo("Nothing was written (--dry-run).")
     if found.problems:
         raise typer.Exit(1)
+
+
+def name_in_profile(folder: Path, database: str, task: str) -> Path:
+    """Name a task in the profile beside the folder of its database; the profile is made if there
+    is none.
+
+    Returns:
+        Its file.
+
+    Raises:
+        ValueError: there is a file of its name in which the database cannot be found.
+    """
+    from rowgraph.yaml_files import read_yaml, write_yaml
+
+    folder = folder.resolve()
+    path = folder.with_name(f"{folder.name}.yaml")
+    if folder.name != database:
+        raise ValueError(f"the folder {folder} is called otherwise than its database {database}; "
+                         "give both one name, so that a profile finds it")
+    content = read_yaml(path) if path.exists() else {
+        "extends": "suite", "databases": [{"name": database, "role": "heldout", "tasks": []}],
+        "rowgraph_metrics": {"beside": []},  # nothing that is trained on other databases
+        "adapted_model": {"fit": True}, "report": {"title": database, "published": []}}
+    try:
+        mine = next(d for d in content["databases"] if d["name"] == database)
+        tasks = mine.setdefault("tasks", [])
+    except (KeyError, TypeError, AttributeError, StopIteration):
+        raise ValueError(f"{path} is there and has no database {database}; name the task "
+                         f"{task} in a profile by hand") from None
+    if task not in tasks:
+        tasks.append(task)
+        write_yaml(path, content)
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
 def _advice(found: Any) -> list[str]:

@@ -198,6 +198,35 @@ def task_command(
     ask(folder, query, name, move_splits, dry_run, as_json)
 
 
+@app.command("predict")
+def predict_command(
+    task: Annotated[str, typer.Argument(help="As database/task, of the profile.")],
+    profile: ProfileOption = None,
+    at: Annotated[str | None, typer.Option(
+        help="A date or time (UTC) that is asked about.", show_default="right after the newest "
+        "row")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file for all of them.")
+                   ] = None,
+    check: Annotated[bool, typer.Option(
+        "--check", help="Instead, score what was predicted before against what came true.")
+                     ] = False,
+    track: Annotated[bool, typer.Option(help="Log the run to MLflow.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Who will: everybody whom the task asks about, as of a date, by the model that was kept.
+
+    Nothing is trained. Import the newest rows first; the list is for the horizon after them.
+    """
+    from pipeline.predicting import check as check_earlier
+    from pipeline.predicting import predict
+
+    environment = _environment(profile)
+    if check:
+        check_earlier(environment, task, as_json)
+    else:
+        predict(environment, task, at, out, track)
+
+
 @app.command()
 def audit(profile: ProfileOption = None,
           select: Annotated[list[str] | None, typer.Option(

@@ -24,6 +24,7 @@ class Environment:
         databases: a folder of RelBench 3 folders (ROWGRAPH_DATABASES).
         tracking_uri: an MLflow server (MLFLOW_TRACKING_URI); None is SQLite below `home`.
         hub: whether databases may come from the Hugging Face Hub (HF_HUB_OFFLINE unset).
+        given: how the profile was named: its name, or the path of its file.
     """
 
     profile: Profile
@@ -31,6 +32,7 @@ class Environment:
     databases: Path | None = None
     tracking_uri: str | None = None
     hub: bool = True
+    given: str | None = None
 
     @classmethod
     def read(cls, profile: str | None = None) -> "Environment":
@@ -39,13 +41,16 @@ class Environment:
         Raises:
             SettingsError: the profile cannot be used.
         """
-        folder = os.environ.get("ROWGRAPH_DATABASES")
+        given = profile or os.environ.get("ROWGRAPH_PROFILE") or "demo"
+        found = load_profile(given)
+        folder = os.environ.get("ROWGRAPH_DATABASES") or _beside(given, found)
         return cls(
-            load_profile(profile or os.environ.get("ROWGRAPH_PROFILE") or "demo"),
+            found,
             Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve(),
             Path(folder).expanduser().resolve() if folder else None,
             os.environ.get("MLFLOW_TRACKING_URI") or None,
             os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
+            given,
         )
 
     def extra_tasks(self, database: str) -> tuple[Path | None, str | None]:
@@ -72,3 +77,12 @@ class Environment:
         """The Dagster instance of this home."""
         path = self.instance_config()
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(path.parent)))
+
+
+def _beside(given: str, profile: Profile) -> Path | None:
+    """The folder of a profile's file, if one of its databases lies beside it."""
+    folder = Path(given).expanduser().parent
+    if not given.endswith((".yaml", ".yml")) or not any(
+            (folder / d.name / "manifest.yaml").exists() for d in profile.databases):
+        return None
+    return folder

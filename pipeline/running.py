@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import dagster as dg
 from pipeline.environment import Environment
 from pipeline.janitor import process_tags, settle
 from pipeline.plan import Planned
+from rowgraph.artifacts import Key
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Failure:
 
 
 def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, ...]],
-        progress: Any, tracked: bool = True) -> list[Failure]:
+        progress: Any, tracked: bool = True,
+        settings: Mapping[Key, Mapping[str, Any]] | None = None) -> list[Failure]:
     """Materialize assets in order.
 
     A failed asset stops what hangs on it; the rest goes on, and whatever is finished stays.
@@ -32,6 +35,7 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
         chosen: assets to materialize; their other upstreams must be finished.
         forced: keys to make again although they are finished.
         progress: hears what is made.
+        settings: by key, what differs from the profile in this run alone.
 
     Returns:
         The failures, empty when all went well.
@@ -45,8 +49,11 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
         logging.getLogger(chatty).setLevel(logging.WARNING)
     job = build_definitions(environment, progress, tracked).resolve_implicit_global_asset_job_def()
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    if forced:
-        config["ops"] = {"__".join(key): {"config": {"force": True}} for key in forced}
+    changed = {key: {"force": True} for key in forced}
+    for key, some in (settings or {}).items():
+        changed[key] = {**changed.get(key, {}), **some}
+    if changed:
+        config["ops"] = {"__".join(key): {"config": dict(some)} for key, some in changed.items()}
     with environment.instance() as instance:
         if running := settle(instance):
             progress.note(f"{', '.join(running)} is in progress; waiting where it holds the device")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 
@@ -53,6 +55,26 @@ def own_past_chart(folder: Path, title: str, path: Path) -> None:
         axes.plot(part["step"], part["loss"], label=f"until {end}, seed {seed}")
     axes.set_xlabel("step")
     axes.set_ylabel("loss of forecast questions")
+    axes.legend()
+    _save(figure, path)
+
+
+def checked_chart(checked: Sequence[Any], title: str, path: Path) -> None:
+    """What earlier predictions were worth as a PNG, by date, beside one answer for all; nothing
+    where none could be scored yet.
+
+    Args:
+        checked: as `rowgraph.serving.checking.check` gives them.
+    """
+    scored = [one for one in checked if one.value is not None]
+    if not scored:
+        return
+    figure, axes = _axes(title)
+    dates = np.array([one.at for one in scored], "datetime64[s]")
+    axes.plot(dates, [one.value for one in scored], "o-", label="predictions")
+    axes.plot(dates, [one.constant for one in scored], "o--", label="one answer for all")
+    axes.set_ylabel(scored[0].metric)
+    axes.tick_params(axis="x", rotation=30)
     axes.legend()
     _save(figure, path)
 

@@ -27,6 +27,7 @@ from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
+from rowgraph.serving.settings import AdaptedModelSettings, PredictionsSettings
 from rowgraph.settings import ComputeSettings, Section
 from rowgraph.tasks.settings import SplitSettings
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
@@ -34,8 +35,9 @@ from rowgraph.yaml_files import UnreadableYaml, read_yaml
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
 
 
-OF_TASKS = ("window_features", "rowgraph_metrics", "downstream_metrics", "baseline_metrics",
-            "peer_metrics", "evaluation", "transfer_metrics")  # sections of stages once a task
+OF_TASKS = (  # sections of stages once a task
+    "window_features", "rowgraph_metrics", "downstream_metrics", "baseline_metrics",
+    "peer_metrics", "evaluation", "transfer_metrics", "adapted_model", "predictions")
 
 
 class SettingsError(ValueError):
@@ -67,6 +69,8 @@ class Profile(Section):
     peer_metrics: PeerMetricsSettings = PeerMetricsSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     transfer_metrics: TransferMetricsSettings = TransferMetricsSettings()
+    adapted_model: AdaptedModelSettings = AdaptedModelSettings()
+    predictions: PredictionsSettings = PredictionsSettings()
     imputation_metrics: ImputationMetricsSettings = ImputationMetricsSettings()
     row_map: RowMapSettings = RowMapSettings()
     report: ReportSettings = ReportSettings()

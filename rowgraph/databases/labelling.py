@@ -118,7 +118,7 @@ def why_no_query(database: Database, task: LabelSchema) -> str | None:
     tables = {t: pq.read_schema(database.path(t)).empty_table() for t in database.tables}
     tables["timestamps"] = pa.table({"timestamp": pa.array([], pa.timestamp("us"))})
     try:
-        found = list(guarded_sql.run(_query(task), tables).columns)
+        found = list(guarded_sql.run(query_of(task), tables).columns)
     except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
         return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
     return _lacking(task, found)
@@ -200,7 +200,7 @@ def _asked(asked: Any, task: LabelSchema, db: Any, timestamps: Any) -> Any:
 
     tables = {name: table.df for name, table in db.table_dict.items()}
     tables["timestamps"] = pd.DataFrame({"timestamp": timestamps})
-    frame = guarded_sql.run(_query(task), tables)
+    frame = guarded_sql.run(query_of(task), tables)
     if not len(frame):  # RelBench would fail on its way, with other words
         span = " to ".join(dict.fromkeys(str(t).removesuffix(" 00:00:00") for t in (
             min(timestamps), max(timestamps))))
@@ -222,7 +222,8 @@ def _some_left(filtered: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
     return kept
 
 
-def _query(task: LabelSchema) -> str:
+def query_of(task: LabelSchema) -> str:
+    """The SQL of a forecast task, its horizon put in."""
     import pandas as pd
 
     length = str(pd.Timedelta(task.manifest.timedelta))

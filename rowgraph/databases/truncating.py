@@ -25,7 +25,7 @@ from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labels import MANIFEST, SPLITS, all_tasks
 from rowgraph.randomness import uniform_of_rows
 
-PARTS = ("db", "tasks", "rows")
+PARTS = ("db", "tasks", "rows", "keys")
 REMOVED = -1
 
 Numbers = dict[str, np.ndarray]  # truncated table -> int64 [source rows]: new number or REMOVED
@@ -37,7 +37,8 @@ def truncate(source: Path, target: Path, max_rows_per_table: int | None, seed: i
 
     A foreign key into a removed row becomes null, because an edge needs both of its ends; a label
     of a removed entity goes, and so do removed destinations of a recommendation. The labels that
-    stay are those of the whole database, not regenerated from the smaller one. Files that need no
+    stay are those of the whole database, not regenerated from the smaller one. `keys/`, the way
+    back to the keys of a database that was imported, follows its rows. Files that need no
     change are copied byte for byte. `rows/<table>.npy` (int64) holds the source's row number of
     each kept row of a truncated table. `manifest.yaml` is written last.
 
@@ -78,6 +79,7 @@ def truncate(source: Path, target: Path, max_rows_per_table: int | None, seed: i
     for table, rows in kept.items():
         (target / "rows").mkdir(exist_ok=True)
         np.save(target / "rows" / f"{table}.npy", rows, allow_pickle=False)
+    _write_keys(source, target, kept)
     dropped_labels, left_out = _write_tasks(
         all_tasks(source, None) if tasks is None else tasks, target, database.tables, numbers)
     _copy(source / MANIFEST, target / f"{MANIFEST}.part")
@@ -89,6 +91,19 @@ def truncate(source: Path, target: Path, max_rows_per_table: int | None, seed: i
         "dropped_labels": dropped_labels,
         "left_out_tasks": left_out,
     }
+
+
+def _write_keys(source: Path, target: Path, kept: Mapping[str, np.ndarray]) -> None:
+    """The way back to the keys of the database that was imported, of the rows that stay."""
+    for path in sorted((source / "keys").glob("*.parquet")):
+        if path.stem not in kept:
+            _copy(path, target / "keys" / path.name)
+            continue
+        keys = pq.read_table(path).take(pa.array(kept[path.stem]))
+        numbers = pa.array(np.arange(len(keys)), pa.int64())
+        (target / "keys").mkdir(parents=True, exist_ok=True)
+        pq.write_table(keys.set_column(0, keys.column_names[0], numbers),
+                       target / "keys" / path.name)
 
 
 def kept_rows(rows: int, cap: int, database: str, table: str, seed: int) -> np.ndarray:

@@ -154,16 +154,21 @@ def _none(prediction: np.ndarray, target: np.ndarray) -> Scaling:
 
 
 def _temperature(prediction: np.ndarray, target: np.ndarray) -> Scaling:
+    temperature = temperature_of(prediction, target)
+    return lambda p: cooled(p, temperature)
+
+
+def temperature_of(prediction: np.ndarray, target: np.ndarray) -> float:
+    """The temperature of least log loss."""
     def loss(log_t: float) -> float:
-        return float(row_scores("log_loss", target, _cooled(prediction, np.exp(log_t))).mean())
+        return float(row_scores("log_loss", target, cooled(prediction, np.exp(log_t))).mean())
 
     reach = np.log(STEEPEST)
-    best = minimize_scalar(loss, bounds=(-reach, reach), method="bounded").x
-    return lambda p: _cooled(p, np.exp(best))
+    return np.exp(minimize_scalar(loss, bounds=(-reach, reach), method="bounded").x)
 
 
-def _cooled(prediction: np.ndarray, temperature: float) -> np.ndarray:
-    """Logits over the temperature."""
+def cooled(prediction: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities whose logits are divided by a temperature."""
     classes = np.stack([1 - prediction, prediction], 1) if prediction.ndim == 1 else prediction
     logits = np.log(np.clip(classes, EPS, 1)) / temperature
     powers = np.exp(logits - logits.max(1, keepdims=True))

@@ -138,6 +138,29 @@ def label_tables(task: LabelSchema, found: Mapping[Split, LabelColumns],
             for split, columns in found.items()}, classes
 
 
+def targets_of(task: LabelSchema, columns: LabelColumns,
+               classes: tuple[str, ...]) -> np.ndarray:
+    """Targets of labels that came later than the task's own.
+
+    Args:
+        classes: of a multiclass task, what its targets stand for.
+
+    Returns:
+        float64 [n]; NaN where a label is of a class that the task does not know.
+
+    Raises:
+        Unusable: they are not of the task's kind.
+    """
+    if task.task_type == "multiclass_classification":
+        place = {word: float(k) for k, word in enumerate(classes)}
+        return np.array([place.get(_text(v), np.nan) for v in columns.labels.to_pylist()])
+    problems: list[str] = []
+    found = _numbers(columns.labels, task, "test", problems)
+    if found is None:
+        raise Unusable(problems)
+    return found
+
+
 def _rows(array: pa.Array, column: str, table: str, split: Split, num_rows: Mapping[str, int],
           problems: list[str], label_rows: np.ndarray | None = None) -> np.ndarray | None:
     """Row numbers, int64; `label_rows` says in which label row each lies, if not in its own."""

@@ -1,35 +1,30 @@
 """Fine-tuning: an encoder and a head trained together on a task's labels.
 
 The encoder starts from the weights of the database's own past, or from random ones, and may correct
-the weights of each column and relation. Beside a row's vector the head sees how stale the row is
-and what was known of the entity's own labels; a regression is answered as a deviation from the
-entity's own level, so that the network need not learn whole levels by heart.
-
-Shapes: n label rows, K numbers beside the vector, W width of the head.
+the weights of each column and relation.
 """
 
 from __future__ import annotations
 
-import copy
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from rowgraph.adaptation.exams import Exam, Exams, Rows
 from rowgraph.adaptation.heads import Answer, answer_of
-from rowgraph.adaptation.hybrid.on_vectors import KINDS, level_of
+from rowgraph.adaptation.hybrid.network import Network
+from rowgraph.adaptation.hybrid.on_vectors import level_of
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
 from rowgraph.adaptation.trials import Candidate
 from rowgraph.forecasting.own_past import OwnPast, Reading
-from rowgraph.forecasting.training import CLIP, Weights, seeded
+from rowgraph.forecasting.training import CLIP, seeded
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.label_tables import Task
@@ -78,20 +73,6 @@ class Ground:
                           self.device)
 
 
-class Head(nn.Module):
-    """Raw outputs [n, W] from vectors and what stands beside them."""
-
-    def __init__(self, output: int, beside: int, width: int, settings: RowgraphMetricsSettings):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(output + beside), nn.Linear(output + beside, settings.head_hidden),
-            nn.ReLU(), nn.Dropout(settings.dropout), nn.Linear(settings.head_hidden, width))
-
-    def forward(self, vectors: Tensor, beside: Tensor) -> Tensor:
-        """float32 [n], or [n, W] where the width is above 1."""
-        return self.layers(torch.cat([vectors, beside], dim=1)).squeeze(1)
-
-
 @dataclass(frozen=True, eq=False)
 class FineTuned:
     """`finetuned`: implements `rowgraph.adaptation.trials.Model`.
@@ -134,6 +115,13 @@ class FineTuned:
         job = self._job(candidate, exam, seed, last)
         self.prepare([(candidate, exam, seed, last)])
         return FittedNetwork(exam, self._found[job])
+
+    def networks(self, candidate: Candidate, exam: Exam, seed: int,
+                 steps: Iterable[int]) -> Iterator[tuple[int, Network]]:
+        """Train anew, and show the network after so many steps: the same one each time."""
+        wanted = set(steps)
+        training = _Training(self.ground, self._job(candidate, exam, seed, max(wanted)))
+        yield from (shown for shown in training.stops() if shown[0] in wanted)
 
     def _job(self, candidate: Candidate, exam: Exam, seed: int, last: int) -> Job:
         return Job(self.kind, exam.name, candidate.aged, seed, last)
@@ -202,72 +190,42 @@ class _Training:
 
     def run(self) -> dict[str, np.ndarray]:
         """Train and answer at every checkpoint up to the last step."""
+        found: dict[str, np.ndarray] = {}
+        for stop, network in self.stops():
+            for regime, rows in self.exam.asked.items():
+                found[f"{regime}_{stop}"] = network.answers(rows)
+        return found
+
+    def stops(self) -> Iterator[tuple[int, Network]]:
+        """Train, and show the network as it is at every checkpoint up to the last step."""
         settings, job = self.settings, self.job
         number = job.seed % self.vectors.count(job.kind, settings.untrained)
-        start = self.vectors.weights(job.kind, self.exam, number)
-        encoder = copy.deepcopy(start.encoder)
-        corrections = copy.deepcopy(start.corrections)
-        if corrections is None:
-            corrections = Weights(encoder, start.head).corrected(self.vectors.names).corrections
-            corrections.to(self.device)
-        beside = self._beside(self.rows)
-        with seeded(stable_seed(*self.purpose, "head")):
-            head = Head(self.vectors.settings.output, beside.shape[1], self.answer.width, settings)
-        head.to(self.device)
-        body = [*encoder.parameters(), *corrections.parameters()]
+        network = Network.started(
+            self.vectors, self.own, self.vectors.weights(job.kind, self.exam, number),
+            self.answer, self.level, self.spread, settings, stable_seed(*self.purpose, "head"))
+        beside = network.beside(self.rows)
+        body, head = network.body, [*network.head.parameters()]
         optimizer = torch.optim.AdamW([
             {"params": body, "lr": settings.learning_rate},
-            {"params": head.parameters(), "lr": 2 * settings.learning_rate}], weight_decay=1e-2)
+            {"params": head, "lr": 2 * settings.learning_rate}], weight_decay=1e-2)
         rates = [group["lr"] for group in optimizer.param_groups]
         order = self._order()
-        found: dict[str, np.ndarray] = {}
         stops = {stop for stop in checkpoints(settings.steps) if stop <= job.last} | {job.last}
         for step in range(job.last):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * _pace(step, settings.steps)
             at = order[step * settings.batch:(step + 1) * settings.batch]
-            for module in (encoder, head):
+            for module in (network.encoder, network.head):
                 module.train()
             with seeded(stable_seed(*self.purpose, "dropout", step)):
-                batch = self.vectors.batch(Rows(self.rows.view, self.rows.index[at]))
-                raw = head(encoder(batch.to(self.device), self.vectors.names, corrections),
-                           beside[at].to(self.device))
+                raw = network.raw(Rows(self.rows.view, self.rows.index[at]), beside[at])
             loss = self.answer.loss(raw, self.target[at])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_([*body, *head.parameters()], CLIP)
+            torch.nn.utils.clip_grad_norm_([*body, *head], CLIP)
             optimizer.step()
             if step + 1 in stops:
-                for regime, rows in self.exam.asked.items():
-                    found[f"{regime}_{step + 1}"] = self._answers(encoder, corrections, head, rows)
-        return found
-
-    @torch.no_grad()
-    def _answers(self, encoder: nn.Module, corrections: nn.Module, head: nn.Module,
-                 rows: Rows) -> np.ndarray:
-        encoder.eval()
-        head.eval()
-        beside, raw = self._beside(rows), []
-        for first in range(0, len(rows), 512):
-            some = Rows(rows.view, rows.index[first:first + 512])
-            vectors = encoder(self.vectors.batch(some).to(self.device), self.vectors.names,
-                              corrections)
-            raw.append(head(vectors, beside[first:first + 512].to(self.device)).cpu().numpy())
-        answer = self.answer.prediction(np.concatenate(raw))
-        return answer if self.level is None else answer + self.level.predict(rows, (0,))[0]
-
-    def _beside(self, rows: Rows) -> Tensor:
-        """float32 [n, K]: staleness, and the entity's own labels with how many there are."""
-        task = self.task
-        stale = (rows.labels.times - rows.before) / max(task.timedelta, 1)
-        parts = [np.log1p(stale)[:, None]]
-        for kind in KINDS if not task.autocomplete else ():
-            own, count = self.own.of(rows, kind)
-            if self.level is not None:
-                own = (own - self.level.predict(rows, (0,))[0][:, None]) / self.spread
-            parts += [np.where(count[:, None] > 0, np.clip(own, -10, 10), 0),
-                      np.log1p(count)[:, None]]
-        return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))
+                yield step + 1, network
 
     def _order(self) -> np.ndarray:
         """int64 [steps * batch]: the rows, shuffled anew each time all have come."""

@@ -12,19 +12,12 @@ import polars as pl
 from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
-from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
+from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.parts import Part
 from rowgraph.adaptation.hybrid.ranking import run_ranking
 from rowgraph.adaptation.hybrid.variants import NAME, VARIANTS, write_mixtures
-from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED, RowVectors
-from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
-from rowgraph.adaptation.hybrid.zero_shot import ZeroShot
-from rowgraph.adaptation.own_labels import EntityHistory, OwnLabels
-from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
-from rowgraph.adaptation.sheets import Sheets
-from rowgraph.adaptation.trials import Trials, mean_scores, score_of
+from rowgraph.adaptation.trials import Candidate, Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
-from rowgraph.features.store import WindowFeatures
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.predictions import SPLITS, TYPES, Run, list_column, write_predictions
 from rowgraph.tasks.regimes import Regime
@@ -63,11 +56,10 @@ class _Bench:
 
     def __init__(self, ground: Ground, features_folder: Path, draft: Draft, log: Log):
         self.ground, self.task, self.settings = ground, ground.task, ground.settings
-        self.features, self.draft, self.log = features_folder, draft, log
+        self.draft, self.log = draft, log
         self.exams = Exams.of(self.task, self.settings, self.settings.fit_rows,
                               self.settings.choice_rows)
-        self.own = OwnLabels(self.task)
-        self.kind = OWN_PAST  # of the encoder that trees and fine-tuning stand on
+        self.models = Models(ground, self.exams, features_folder, draft.state)
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.steps = 0
 
@@ -99,88 +91,37 @@ class _Bench:
 
     def parts(self) -> list[Part]:
         """Every part that is asked for and can be had, tried on folds."""
-        vectors = self.ground.vectors()
-        exams = (*self.exams.folds, self.exams.test)
-        if not vectors.own_past.serves(exam.cut for exam in exams):
-            self.kind = UNTRAINED  # nothing of this database's past could be asked
-        gone = {"history"} if self.task.autocomplete else set()
-        gone |= {"own_past"} if self.kind == UNTRAINED else set()
-        gone |= set() if ZeroShot.answers(self.task) else {"zero_shot"}
-        return [getattr(self, f"_{name}")(vectors)
-                for name in (*self.settings.parts, *self.settings.beside) if name not in gone]
+        wanted = (*self.settings.parts, *self.settings.beside)
+        return [self.part(name) for name in wanted if name not in self.models.gone]
 
-    def _untrained(self, vectors: RowVectors) -> Part:
-        return self._linear("untrained", UNTRAINED, self.settings.untrained, vectors)
+    def part(self, name: str) -> Part:
+        """One part, tried on folds."""
+        model = self.models.of(name)
+        trials = Trials(model, self.exams, self.settings.seeds[0])
+        candidates = self.models.candidates(name, model)
+        if name == "trees":
+            for aged in self.models.ages:
+                trials.run(c for c in candidates if c.aged == aged)
+                best = trials.chosen(aged).values()
+                trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
+        elif name == "finetuned":
+            self._tune(model, trials, candidates)
+        else:
+            trials.run(candidates)
+        return self.done(Part(name, trials, name in DRAWN))
 
-    def _own_past(self, vectors: RowVectors) -> Part:
-        return self._linear("own_past", OWN_PAST, vectors.count(OWN_PAST, 0), vectors)
-
-    def _pretrained(self, vectors: RowVectors) -> Part:
-        return self._linear("pretrained", PRETRAINED, 1, vectors)
-
-    def _zero_shot(self, vectors: RowVectors) -> Part:
-        exam = self.exams.test
-        model = ZeroShot(self.task, vectors, vectors.weights(PRETRAINED, exam, 0))
-        trials = self.trials(model)
-        trials.run(model.candidates())
-        return self.done(Part("zero_shot", trials, False))
-
-    def _linear(self, name: str, kind: str, encoders: int, vectors: RowVectors) -> Part:
-        model = LinearOnVectors(self.task, vectors, self.own, kind, encoders, name)
-        trials = self.trials(model)
-        for aged in self.ages():
-            trials.run(model.candidates(aged))
-        return self.done(Part(name, trials, False))
-
-    def _windows(self, vectors: RowVectors) -> Part:
-        sheets = Sheets(self.task, WindowFeatures.open(self.features))
-        model = LinearOnWindows(self.task, Picks(self.task, sheets),
-                                self.settings.linear_features, "windows")
-        trials = self.trials(model)
-        for aged in self.ages():
-            trials.run(model.candidates(aged))
-        return self.done(Part("windows", trials, False))
-
-    def _trees(self, vectors: RowVectors) -> Part:
-        sheets = WideSheets(self.task, WindowFeatures.open(self.features), vectors, self.kind)
-        model = TreesOnWindows(self.task, Picks(self.task, sheets), self.settings.trees,
-                               self.settings.bags, "trees")
-        trials = self.trials(model)
-        for aged in self.ages():
-            trials.run(model.parts(aged))
-            best = trials.chosen(aged).values()
-            trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
-        return self.done(Part("trees", trials, True))
-
-    def _finetuned(self, vectors: RowVectors) -> Part:
-        model = FineTuned(self.ground, self.exams, self.draft.state, self.kind)
-        trials, last = self.trials(model), model.steps[-1]
-        candidates = [c for aged in self.ages() for c in model.candidates(aged)]
-        model.prepare((c, exam, trials.seed, last) for c in candidates
+    def _tune(self, model: FineTuned, trials: Trials, candidates: list[Candidate]) -> None:
+        """Every training of a network side by side: those of the folds, then the chosen ones."""
+        model.prepare((c, exam, trials.seed, model.steps[-1]) for c in candidates
                       for exam in self.exams.folds)
         trials.run(candidates)
-        part = Part("finetuned", trials, True)
-        chosen = [one for found in part.chosen().values() for one in found]
+        chosen = [one for found in Part("finetuned", trials, True).chosen().values()
+                  for one in found]
         last = {one.candidate: max(c.step for c in chosen if c.candidate == one.candidate)
                 for one in chosen}
         model.prepare((trials.candidate(one), self.exams.of_split(split), seed,
                        last[one.candidate]) for one in chosen for seed in self.settings.seeds
                       for split in SPLITS)
-        return self.done(part)
-
-    def _history(self, vectors: RowVectors) -> Part:
-        model = EntityHistory(self.task, self.own, "history")
-        trials = self.trials(model)
-        trials.run(model.candidates())
-        return self.done(Part("history", trials, False))
-
-    def ages(self) -> tuple[bool, ...]:
-        """Whether rows may be aged: fresh ones always, aged ones for `frozen_db`."""
-        return (False, True) if "frozen_db" in self.exams.regimes else (False,)
-
-    def trials(self, model: Any) -> Trials:
-        """Of a model, with the first seed."""
-        return Trials(model, self.exams, self.settings.seeds[0])
 
     def done(self, part: Part) -> Part:
         """Say what a part reached on folds."""

@@ -1,0 +1,144 @@
+"""Fits what folds chose on train and validation, once, and saves it whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
+from rowgraph.adaptation.hybrid.models import DRAWN, Models
+from rowgraph.adaptation.hybrid.variants import NAME
+from rowgraph.artifacts import Draft
+from rowgraph.features.asked import features_of
+from rowgraph.features.settings import WindowFeaturesSettings
+from rowgraph.features.store import WindowFeatures
+from rowgraph.serving.asking import VIEW, Asked
+from rowgraph.serving.model import AdaptedModel, Members
+from rowgraph.serving.packing import pack
+from rowgraph.serving.scaling import temperature_for
+from rowgraph.tasks.folds import View
+from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.predictions import read_predictions
+
+SAVED = ("untrained", "own_past", "windows", "trees", "finetuned", "history")
+SAME = 0.01  # of the spread of predictions: how far what is served may be from what was measured
+REGIME = "rolling"  # who asks about today sees all that is there today
+
+Log = Callable[[int, Mapping[str, float]], None]
+
+
+def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
+                metrics: Path, draft: Draft, *, log: Log) -> dict[str, Any]:
+    """Fit and save a task's model.
+
+    Args:
+        ground: of the task; its settings are those that `metrics` was made with.
+        features, metrics: folders of `window_features` and `rowgraph_metrics` of the task.
+        features_settings: those that `features` were made with.
+        draft: gets the files of `rowgraph.serving.model`.
+        log: called with the number of parts that are fitted.
+
+    Returns:
+        The summary: parts with their weights, temperature, the cut, and how far what is served is
+        from what was measured on the newest test date.
+
+    Raises:
+        ValueError: a part of the blend cannot be saved, the task was not measured under `rolling`,
+            or what was saved answers otherwise than what was measured.
+    """
+    task = ground.task
+    who = f"{task.database.name}/{task.name}"
+    if task.autocomplete or task.task_type == "recommendation":
+        raise ValueError(f"{who}: models of recommendations and of autocomplete tasks cannot be "
+                         "saved yet; name forecasts of classes and numbers alone under "
+                         "adapted_model.tasks")
+    if REGIME not in ground.settings.regimes:
+        raise ValueError(f"{who}: a model that is asked about today is chosen under `rolling`; add "
+                         "it to splits.regimes")
+    exams = Exams.of(task, ground.settings, ground.settings.fit_rows, ground.settings.choice_rows)
+    models = Models(ground, exams, features, draft.state)
+    mixtures = pl.read_parquet(metrics / "mixtures.parquet").filter(regime=REGIME)
+    weights = {part: weight for part, weight in mixtures.select("part", "weight").iter_rows()
+               if weight > 0}
+    if strange := sorted(set(weights) - set(SAVED)):
+        raise ValueError(f"{who}: {', '.join(strange)} cannot be saved; leave it out of "
+                         "rowgraph_metrics.parts")
+    choices = pl.read_parquet(metrics / "choices.parquet").filter("chosen", regime=REGIME)
+    members = Members(draft)
+    for done, part in enumerate(weights):
+        _fit_part(part, models, choices.filter(model=part), members)
+        log(done + 1, {"parts": float(done + 1)})
+    question = newest_question(task)
+    words = features_of(question.task, features_settings, question.view,
+                        WindowFeatures.open(features).columns).words
+    predictions = metrics / "predictions.parquet"
+    facts = {
+        "task": {"database": task.database.name, "name": task.name, "task_type": task.task_type,
+                 "entity_table": task.entity_table, "timedelta": task.timedelta,
+                 "classes": list(task.classes)},
+        "cut": exams.test.cut, "weights": weights, "seeds": list(ground.settings.seeds),
+        "temperature": temperature_for(task, predictions, NAME, REGIME),
+        "encoder": models.kind, "words": words, "settings": ground.settings.model_dump(mode="json"),
+        "features": features_settings.model_dump(mode="json")}
+    end = models.vectors.own_past.end_for(exams.test.cut)
+    members.write(facts, features, models.vectors.own_past, end)
+    apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
+    return {"weights": weights, "members": len(members.found),
+            "temperature": facts["temperature"], "fitted_until": str(
+                np.datetime64(exams.test.cut, "us").astype("datetime64[s]")),
+            "n_fitted": len(exams.test.fresh), "served_from_measured": apart}
+
+
+def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members) -> None:
+    """Fit what was chosen of a part, by every seed that it depends on."""
+    model, exam = models.of(part), models.exams.test
+    known = models.by_label(part, model)
+    steps: dict[str, list[int]] = {}
+    for label, step in choices.select("candidate", "step").unique(maintain_order=True).iter_rows():
+        steps.setdefault(label, []).append(step)
+    seeds = models.ground.settings.seeds
+    for seed in seeds if part in DRAWN else seeds[:1]:
+        drawn = seed if part in DRAWN else None
+        for label, wanted in steps.items():
+            if isinstance(model, FineTuned):
+                for step, network in model.networks(known[label], exam, seed, wanted):
+                    packed = pack(network)
+                    packed.facts["encoder"] = models.kind
+                    members.add(part, drawn, label, [step], packed)
+            else:
+                fitted = model.fit(known[label], exam, seed, max(wanted))
+                members.add(part, drawn, label, wanted, pack(fitted))
+
+
+def newest_question(task: Task) -> Asked:
+    """The newest test date as a question: who was asked then, with what was known."""
+    moment = int(task.test.times.max())
+    labels = task.test.take(np.flatnonzero(task.test.times == moment))
+    then = dataclasses.replace(task, val=task.val.then(task.test), test=labels,
+                               told_test=np.empty(0, np.int64))
+    return Asked(then, View(VIEW, labels, labels.times), moment, 0, "test rows of its newest date")
+
+
+def _apart(model: AdaptedModel, ground: Ground, question: Asked, predictions: Path) -> float:
+    """How far the saved model's answers are from those that were measured, at most, in standard
+    deviations of these."""
+    task = ground.task
+    at = np.flatnonzero(task.test.times == question.moment)
+    runs = [splits["test"][at] for run, splits in read_predictions(task, predictions).items()
+            if run.regime == REGIME and run.variant == NAME]
+    measured = np.mean(runs, axis=0)
+    blend = model.answers(question, ground.reading, ground.device)
+    served = sum(weight * blend.by_part[part] for part, weight in model.facts["weights"].items())
+    apart = float(np.abs(served - measured).max() / max(float(measured.std()), 1e-9))
+    if not apart <= SAME:
+        raise ValueError(f"{task.database.name}/{task.name}: the saved model's answers are "
+                         f"{apart:.3g} standard deviations from those that were measured; nothing "
+                         "was published: make rowgraph_metrics anew on this machine (`rowgraph "
+                         "run --force --select rowgraph_metrics`), and report this if it stays")
+    return apart

@@ -1,0 +1,109 @@
+"""Predictions of a saved model for everybody who is asked about at a date, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rowgraph.artifacts import Draft, write_json
+from rowgraph.forecasting.own_past import Reading
+from rowgraph.serving.asking import Asked, ask, said
+from rowgraph.serving.keys import keys_of
+from rowgraph.serving.model import AdaptedModel, Answers
+from rowgraph.serving.settings import PredictionsSettings
+
+FILE = "predictions.parquet"
+FACTS = "predictions.json"
+KEY = " (key)"  # ends the name of a key that is also one of ours
+SHOWN = 10  # rows of the summary
+
+
+def predict(model: Path, reading: Reading, name: str, settings: PredictionsSettings,
+            draft: Draft, *, device: str) -> dict[str, Any]:
+    """Ask a saved model about a date.
+
+    Args:
+        model: folder of `adapted_model`.
+        reading: the database as it is now.
+        name: of the task.
+        draft: gets `predictions.parquet`: the entity's own keys, `prediction`, `spread`
+            (`rowgraph.serving.model.Answers`), `rank` (1 is the highest prediction; of classes the
+            likeliest to be right) and of classes a `probability` each; and `predictions.json`:
+            date, horizon, task.
+
+    Returns:
+        The summary: date, how many were asked and who, the first rows, and how many features the
+        database does not offer any more.
+
+    Raises:
+        ValueError: as `rowgraph.serving.asking.ask` and `AdaptedModel.answers`.
+    """
+    asked = ask(reading.database, name, settings.moment)
+    answers = AdaptedModel.open(model).answers(asked, reading, device)
+    frame = table_of(asked, answers)
+    frame.write_parquet(draft.path(FILE))
+    task = asked.task
+    write_json(draft.path(FACTS), {
+        "database": task.database.name, "task": task.name, "task_type": task.task_type,
+        "entity_table": task.entity_table, "moment": asked.moment, "timedelta": task.timedelta,
+        "classes": list(task.classes)})
+    return {"at": said(asked.moment), "until": said(asked.moment + task.timedelta),
+            "asked": len(frame), "who": asked.whom, "answers_since": asked.answers,
+            "features_lost": len(answers.features.lost), **_middle(asked, answers),
+            "first": {str(place + 1): {k: _plain(v) for k, v in row.items()}
+                      for place, row in enumerate(frame.head(SHOWN).iter_rows(named=True))}}
+
+
+def table_of(asked: Asked, answers: Answers) -> pl.DataFrame:
+    """The rows as a person reads them, best first; of equals in the order of their rows."""
+    task, rows = asked.task, asked.view.labels.rows
+    prediction = answers.prediction
+    columns: dict[str, Any] = {}
+    if task.task_type == "multiclass_classification":
+        order = np.argsort(-prediction.max(axis=1), kind="stable")
+        named = prediction.argmax(axis=1)
+        columns["prediction"] = np.array(task.classes, dtype=object)[named].tolist()
+        columns |= {f"probability of {word}": prediction[:, k]
+                    for k, word in enumerate(task.classes)}
+    else:
+        order = np.argsort(-prediction, kind="stable")
+        columns["prediction"] = prediction
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.arange(1, len(rows) + 1)
+    keys = keys_of(task.database, task.entity_table, rows)
+    said_of = pl.DataFrame({**columns, "spread": answers.spread, "rank": rank})
+    taken = set(keys.columns) & set(said_of.columns)
+    keys = keys.rename({name: f"{name}{KEY}" for name in taken})
+    return pl.concat([keys, said_of], how="horizontal")[order]
+
+
+def export(frame: pl.DataFrame, path: Path) -> None:
+    """Write predictions for others: Parquet or CSV, by the ending.
+
+    Raises:
+        ValueError: another ending.
+    """
+    kinds: Mapping[str, Any] = {".parquet": pl.DataFrame.write_parquet,
+                                ".csv": pl.DataFrame.write_csv}
+    if path.suffix not in kinds:
+        raise ValueError(f"{path}: predictions are written as .parquet or .csv; end its name so")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    kinds[path.suffix](frame, part)
+    part.replace(path)
+
+
+def _middle(asked: Asked, answers: Answers) -> dict[str, float]:
+    if answers.prediction.ndim == 2:
+        return {}
+    words = ("mean_probability" if asked.task.task_type == "binary_classification"
+             else "mean_prediction")
+    return {words: float(answers.prediction.mean())}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)
