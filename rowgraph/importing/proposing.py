@@ -32,6 +32,8 @@ LATER = ("updated", "modified", "changed", "edited", "last", "latest", "deleted"
          "shipped", "delivered", "paid", "returned", "expires", "expiry", "expired", "until", "due",
          "birth", "birthday", "birthdate", "born", "dob", "valid", "scheduled", "synced",
          "processed", "refreshed", "archived", "seen", "login")
+HAPPENED = ("closed", "ended", "finished", "completed", "cancelled", "canceled", "resolved",
+            "shipped", "delivered", "paid", "returned")  # of LATER, what a row may tell of
 STATES = ("status", "state", "stage", "phase", "current", "outcome", "result", "active", "closed",
           "enabled", "flag", "archived", "cancelled", "canceled")
 REWRITTEN = ("updated", "modified", "changed", "edited", "last", "latest", "synced", "refreshed")
@@ -226,7 +228,11 @@ def _time(table: FoundTable, looked: _Looked, notes: list[Note]) -> str | None:
             found.append(((any(w in LATER for w in words), made, -given, place), column.name))
     if not found:
         return None
-    (later, *_), best = min(found)
+    (later, _, given, _), best = min(found)
+    if later and len(found) == 1 and given == -1.0 and set(_words(best)) & set(HAPPENED):
+        notes.append(Note(table.name, best, "taken for the row's time: it is the only one and "
+                          "always given, so the row tells of what happened then"))
+        return best
     if later:
         notes.append(Note(table.name, best, "not taken for the row's time although it is the only "
                           "one: its name says that it comes later"))

@@ -142,6 +142,25 @@ def test_what_lacks_a_parent_or_a_time_is_counted(tmp_path):
     assert orders.height == 300
 
 
+@pytest.mark.parametrize("always", [True, False])
+def test_a_row_that_tells_of_an_event_came_with_it_if_it_always_tells(always, tmp_path):
+    source = tmp_path / "source.sqlite"
+    with sqlite3.connect(source) as connection:
+        connection.executescript("""
+            CREATE TABLE orders (id integer PRIMARY KEY, placed_at timestamp);
+            CREATE TABLE deliveries (order_id integer PRIMARY KEY REFERENCES orders,
+                                     delivered_at timestamp, late integer);
+            INSERT INTO orders VALUES (1, '2024-01-01'), (2, '2024-02-01'), (3, '2024-05-01');
+            INSERT INTO deliveries VALUES (1, '2024-01-05', 0), (2, '2024-02-09', 1);""")
+        if not always:
+            connection.execute("INSERT INTO deliveries VALUES (3, NULL, 0)")
+    done = imported(str(source), tmp_path / "shop")
+    database = Database.open(tmp_path / "shop")
+    assert done.shapes["deliveries"].time == ("delivered_at" if always else "orders_time")
+    first = dt.datetime(2024, 1, 5 if always else 1, tzinfo=dt.UTC)
+    assert database.times("deliveries")[0] == first.timestamp() * 1e6
+
+
 def test_a_question_can_be_asked_of_what_was_imported(sqlite, tmp_path):
     imported(sqlite, tmp_path / "shop")
     database = Database.open(tmp_path / "shop")
