@@ -39,7 +39,7 @@ REVISIONS = {
     "adapted_model": 1,
     "predictions": 1,
     "row_map": 1,
-    "report": 3,
+    "report": 4,
 }
 
 
@@ -222,7 +222,7 @@ def _task(nodes: _Nodes, d: DatabaseSettings, task: str) -> dict[str, Key]:
         compared = {n: k for n, k in _trained(profile).items() if not named or k[-1] in named}
         add("transfer_metrics", {**source, **graph, **compared,
                                  "node_embeddings": ("node_embeddings", part(d.name))})
-    stages = [*measured, "evaluation", "transfer_metrics"]
+    stages = [*measured, "evaluation", "transfer_metrics", "adapted_model", "predictions"]
     return {"__".join((stage, *where)): (stage, *where) for stage in stages
             if (stage, *where) in nodes.found}
 

@@ -207,6 +207,8 @@ def predict_command(
         "row")] = None,
     out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file for all of them.")
                    ] = None,
+    explain: Annotated[bool, typer.Option(
+        "--explain", help="Also say what speaks for each of the first rows.")] = False,
     check: Annotated[bool, typer.Option(
         "--check", help="Instead, score what was predicted before against what came true.")
                      ] = False,
@@ -224,7 +226,7 @@ def predict_command(
     if check:
         check_earlier(environment, task, as_json)
     else:
-        predict(environment, task, at, out, track)
+        predict(environment, task, at, out, explain, track)
 
 
 @app.command()

@@ -12,11 +12,14 @@ from rowgraph.artifacts import ArtifactStore, Key
 ASKED = ("source", "entity_graph", "cell_store", "predictions")  # what new rows make anew
 
 
-def predict(environment: Environment, name: str, at: str | None, out: Path | None,
+def predict(environment: Environment, name: str, at: str | None, out: Path | None, explain: bool,
             track: bool) -> None:
     """Bring the database's rows up to date, ask the model, show the first rows.
 
     Nothing is trained: the model is the newest that this profile has made.
+
+    Args:
+        explain: also show what speaks for each of the first rows.
 
     Raises:
         ValueError: there is no such task or no model yet, or the date cannot be asked about.
@@ -29,7 +32,7 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
     from pipeline.printing import print_table
     from pipeline.running import run as run_assets
     from resources.progress import TerminalProgress
-    from rowgraph.serving.predicting import FILE, export
+    from rowgraph.serving.predicting import FILE, WHY, export
     from rowgraph.serving.settings import PredictionsSettings
 
     node = node_of(environment, name)
@@ -56,6 +59,12 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
         f"{name} as of {summary['at']} (UTC), until {summary['until']}: {summary['asked']:,} "
         f"{summary['who']}", frame.columns,
         [[_cell(value) for value in row] for row in frame.head(10).iter_rows()])
+    for one in json.loads((artifact.folder / WHY).read_text()) if explain else ():
+        typer.echo(f"\n{one['rank']}. {', '.join(map(str, frame.row(one['rank'] - 1)))}")
+        for reason in one["because"]:
+            typer.echo(f"   {reason['adds']:+.2f}  {reason['said']}")
+        for row in one["rows"]:
+            typer.secho(f"          {row}", dim=True)
     if summary["features_lost"]:
         typer.secho(f"{summary['features_lost']} features that the model was fitted on are not "
                     "offered by the database any more and count as missing.", fg="yellow", err=True)

@@ -22,7 +22,7 @@ class Sheets:
     """The window features of a task, view by view.
 
     Args:
-        names: of the features.
+        names: of the features; `described`: as `WindowFeatures.columns`.
         categorical, own, near, history, vector: bool [F]: codes; of the entity's own row and the
             seed; of these, of parents and children by one foreign key, and of labels; of labels;
             of an encoder's vector.
@@ -31,7 +31,7 @@ class Sheets:
     def __init__(self, task: Task, features: WindowFeatures):
         self._features = features
         self._matrices: dict[str, np.ndarray] = {}
-        self.names = features.names
+        self.names, self.described = features.names, features.columns
         self.categorical = np.zeros(len(self.names), dtype=bool)
         self.categorical[list(features.categorical)] = True
         near = {str(path) for path in _paths(task, two_hops=False)}

@@ -16,6 +16,7 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.statistics import graph_sizes
 from rowgraph.reports.filled_cells import FilledCells
 from rowgraph.reports.groups import GROUPS, groups_of
+from rowgraph.reports.kept import KeptModel, kept_models
 from rowgraph.reports.late_cells import late_cells_frame
 from rowgraph.reports.paper import ABLATION
 from rowgraph.reports.pretraining_tables import (
@@ -50,6 +51,7 @@ class Evidence:
         late_cells: columns that were written after their row, as `late_cells` reads them.
         trainings: folders of the two pre-trainings, for their curves.
         elsewhere: published figures whose task is not in this profile.
+        kept: models that are asked about today.
     """
 
     results: pl.DataFrame
@@ -71,6 +73,7 @@ class Evidence:
     late_cells: pl.DataFrame
     trainings: Mapping[str, Path]
     elsewhere: int
+    kept: tuple[KeptModel, ...]
 
     @classmethod
     def read(cls, folders: Mapping[str, Path], settings: ReportSettings) -> Evidence:
@@ -110,7 +113,8 @@ class Evidence:
             transfer=transfer_frame(folders), graphs=collect_graphs(folders, called),
             filled=filled, late_cells=late_cells_frame(folders),
             trainings={n: folders[n] for n in ("bart_checkpoint", "sage_weights") if n in folders},
-            elsewhere=sum((f.database, f.task) not in asked for f in settings.published))
+            elsewhere=sum((f.database, f.task) not in asked for f in settings.published),
+            kept=tuple(kept_models(folders)))
 
     @property
     def questions(self) -> list[tuple[str, str, str]]:

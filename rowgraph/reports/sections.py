@@ -13,6 +13,7 @@ from rowgraph.reports import charts, detail_tables, page, paper, pretraining_tab
 from rowgraph.reports.answers import Answer
 from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
+from rowgraph.reports.kept_models import kept_models_section
 from rowgraph.reports.late_cells import late_cells_table
 
 HOW_TO_READ = (
@@ -39,6 +40,7 @@ def all_sections(evidence: Evidence, answers: Sequence[Answer],
     return [
         ("answers", "Answers", answers_section(answers)),
         ("results", "Results by task", results_section(evidence, answers)),
+        ("kept", "Models that are kept", kept_models_section(evidence, answers)),
         ("late-cells", "What was hidden", late_cells_section(evidence)),
         ("paper-tables", "The paper’s tables", paper_tables_section(evidence)),
         ("paper-figures", "The paper’s figures", paper_figures_section(evidence)),

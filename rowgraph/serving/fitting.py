@@ -15,16 +15,19 @@ from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.variants import NAME
 from rowgraph.artifacts import Draft
+from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.features.asked import features_of
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures
-from rowgraph.serving.asking import VIEW, Asked
+from rowgraph.serving.asking import VIEW, Asked, said
+from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
 from rowgraph.serving.model import AdaptedModel, Members
 from rowgraph.serving.packing import pack
 from rowgraph.serving.scaling import temperature_for
 from rowgraph.tasks.folds import View
-from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.predictions import read_predictions
+from rowgraph.yaml_files import read_yaml
 
 SAVED = ("untrained", "own_past", "windows", "trees", "finetuned", "history")
 SAME = 0.01  # of the spread of predictions: how far what is served may be from what was measured
@@ -58,6 +61,9 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         raise ValueError(f"{who}: models of recommendations and of autocomplete tasks cannot be "
                          "saved yet; name forecasts of classes and numbers alone under "
                          "adapted_model.tasks")
+    if ground.settings.label_share < 1:
+        raise ValueError(f"{who}: a model that is kept is fitted on all labels; leave out "
+                         "splits.label_share, or adapted_model")
     if REGIME not in ground.settings.regimes:
         raise ValueError(f"{who}: a model that is asked about today is chosen under `rolling`; add "
                          "it to splits.regimes")
@@ -81,18 +87,26 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
     facts = {
         "task": {"database": task.database.name, "name": task.name, "task_type": task.task_type,
                  "entity_table": task.entity_table, "timedelta": task.timedelta,
-                 "classes": list(task.classes)},
+                 "classes": list(task.classes), "question": _question(task)},
+        "splits": {split: _split(task, task.labels(split)) for split in ("train", "val", "test")},
         "cut": exams.test.cut, "weights": weights, "seeds": list(ground.settings.seeds),
         "temperature": temperature_for(task, predictions, NAME, REGIME),
         "encoder": models.kind, "words": words, "settings": ground.settings.model_dump(mode="json"),
         "features": features_settings.model_dump(mode="json")}
+    mattered = importance_of(task, exams, features)
+    mattered.table.write_parquet(draft.path(IMPORTANCE))
+    draft.path(FOREST).write_text(final_forest(task, exams, features))
+    facts["explained"] = {"loss": mattered.loss, "metric": mattered.metric,
+                          "reached": mattered.reached}
     end = models.vectors.own_past.end_for(exams.test.cut)
     members.write(facts, features, models.vectors.own_past, end)
     apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
     return {"weights": weights, "members": len(members.found),
             "temperature": facts["temperature"], "fitted_until": str(
                 np.datetime64(exams.test.cut, "us").astype("datetime64[s]")),
-            "n_fitted": len(exams.test.fresh), "served_from_measured": apart}
+            "n_fitted": len(exams.test.fresh), "served_from_measured": apart,
+            "matters": {row["relation"]: round(row["increase"], 4) for row in
+                        mattered.table.filter(level="relation").head(5).iter_rows(named=True)}}
 
 
 def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members) -> None:
@@ -114,6 +128,26 @@ def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members
             else:
                 fitted = model.fit(known[label], exam, seed, max(wanted))
                 members.add(part, drawn, label, wanted, pack(fitted))
+
+
+def _question(task: Task) -> str:
+    """What the task's manifest says that it asks."""
+    path = all_tasks(task.database.folder, None)[task.name] / MANIFEST
+    return str(read_yaml(path).get("description") or "")
+
+
+def _split(task: Task, labels: LabelTable) -> dict[str, Any]:
+    """A split for people."""
+    if task.task_type == "regression":
+        usual = f"median {np.median(labels.target):.4g}, mean {labels.target.mean():.4g}"
+    elif task.task_type == "binary_classification":
+        usual = f"{labels.target.mean():.1%} ones"
+    else:
+        shares = np.bincount(labels.target.astype(int), minlength=len(task.classes)) / len(labels)
+        usual = f"{task.classes[int(shares.argmax())]} ({shares.max():.1%})"
+    return {"rows": len(labels), "entities": len(np.unique(labels.rows)),
+            "first": said(int(labels.times.min())), "last": said(int(labels.times.max())),
+            "usual": usual}
 
 
 def newest_question(task: Task) -> Asked:

@@ -12,12 +12,14 @@ import polars as pl
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.forecasting.own_past import Reading
 from rowgraph.serving.asking import Asked, ask, said
+from rowgraph.serving.explaining import FOREST, reasons
 from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Answers
 from rowgraph.serving.settings import PredictionsSettings
 
 FILE = "predictions.parquet"
 FACTS = "predictions.json"
+WHY = "why.json"
 KEY = " (key)"  # ends the name of a key that is also one of ours
 SHOWN = 10  # rows of the summary
 
@@ -30,7 +32,8 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
         model: folder of `adapted_model`.
         reading: the database as it is now.
         name: of the task.
-        draft: gets `predictions.parquet`: the entity's own keys, `prediction`, `spread`
+        draft: gets `why.json` (`rowgraph.serving.explaining.reasons`, of the highest ranks) and
+            `predictions.parquet`: the entity's own keys, `prediction`, `spread`
             (`rowgraph.serving.model.Answers`), `rank` (1 is the highest prediction; of classes the
             likeliest to be right) and of classes a `probability` each; and `predictions.json`:
             date, horizon, task.
@@ -46,6 +49,10 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
     answers = AdaptedModel.open(model).answers(asked, reading, device)
     frame = table_of(asked, answers)
     frame.write_parquet(draft.path(FILE))
+    order = np.argsort(ranks_of(answers), kind="stable")[:settings.explained]
+    why = reasons((model / FOREST).read_text(), asked, answers.features, answers.prediction,
+                  order.tolist())
+    write_json(draft.path(WHY), [{"rank": k + 1, **one} for k, one in enumerate(why)])
     task = asked.task
     write_json(draft.path(FACTS), {
         "database": task.database.name, "task": task.name, "task_type": task.task_type,
@@ -64,21 +71,26 @@ def table_of(asked: Asked, answers: Answers) -> pl.DataFrame:
     prediction = answers.prediction
     columns: dict[str, Any] = {}
     if task.task_type == "multiclass_classification":
-        order = np.argsort(-prediction.max(axis=1), kind="stable")
         named = prediction.argmax(axis=1)
         columns["prediction"] = np.array(task.classes, dtype=object)[named].tolist()
         columns |= {f"probability of {word}": prediction[:, k]
                     for k, word in enumerate(task.classes)}
     else:
-        order = np.argsort(-prediction, kind="stable")
         columns["prediction"] = prediction
-    rank = np.empty(len(rows), np.int64)
-    rank[order] = np.arange(1, len(rows) + 1)
+    rank = ranks_of(answers)
     keys = keys_of(task.database, task.entity_table, rows)
     said_of = pl.DataFrame({**columns, "spread": answers.spread, "rank": rank})
     taken = set(keys.columns) & set(said_of.columns)
     keys = keys.rename({name: f"{name}{KEY}" for name in taken})
-    return pl.concat([keys, said_of], how="horizontal")[order]
+    return pl.concat([keys, said_of], how="horizontal").sort("rank")
+
+
+def ranks_of(answers: Answers) -> np.ndarray:
+    """int64 [n]: 1 is the highest prediction, of classes the likeliest; of equals the first."""
+    height = answers.prediction if answers.prediction.ndim == 1 else answers.prediction.max(axis=1)
+    rank = np.empty(len(height), np.int64)
+    rank[np.argsort(-height, kind="stable")] = np.arange(1, len(height) + 1)
+    return rank
 
 
 def export(frame: pl.DataFrame, path: Path) -> None:
