@@ -5,7 +5,7 @@ import dagster as dg
 from assets import build_assets
 from pipeline.environment import Environment
 from pipeline.refresh import refresh_out_of_date
-from pipeline.schedules import jobs, retrain_weekly
+from pipeline.schedules import jobs, schedules
 from resources.compute import ComputeResource
 from resources.databases import DatabasesResource
 from resources.progress import ProgressResource
@@ -30,7 +30,7 @@ def build_definitions(environment: Environment, progress: object | None = None,
     return dg.Definitions(
         assets=build_assets(profile),
         jobs=jobs(profile),
-        schedules=[retrain_weekly(profile)],
+        schedules=schedules(profile),
         sensors=[refresh_out_of_date(environment)],
         executor=executor,
         resources={

@@ -43,7 +43,34 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
                 problems += [f"{database.name}: {p}" for p in report.problems]
                 continue
         folder = source.artifact.folder if source.artifact else source.folder
-        problems += task_problems(database, tasks, folder, extra)
+        found = task_problems(database, tasks, folder, extra)
+        kept = {node.task for node in mine if node.stage == "adapted_model"}
+        problems += found or unkept(database, sorted(kept), folder, extra)
+    return problems
+
+
+def unkept(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None,
+           extra_tasks: Path | None) -> list[str]:
+    """Which tasks of one database cannot have a model that is kept.
+
+    Args:
+        tasks: sound ones that `adapted_model` wants to keep a model of.
+    """
+    from rowgraph.databases.database import Database
+    from rowgraph.databases.label_schema import LabelSchema
+    from rowgraph.databases.labels import MANIFEST, all_tasks
+
+    if folder is None:
+        return []
+    tables, problems = Database.open(folder).tables, []
+    for task in tasks:
+        schema = LabelSchema.read(all_tasks(folder, extra_tasks)[task] / MANIFEST, tables)
+        if schema.autocomplete or schema.task_type == "recommendation":
+            kind = "an autocomplete task" if schema.autocomplete else "a recommendation"
+            who = f"{database.name}/{task}"
+            problems.append(f"{who} is {kind}, whose model cannot be kept yet; write "
+                            f"`task_settings: {{{who}: {{adapted_model: {{fit: false}}}}}}` into "
+                            "the profile")
     return problems
 
 

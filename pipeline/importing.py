@@ -42,7 +42,7 @@ def import_database(url: str, folder: Path, schema: str | None, leave_out: list[
 
             def confirm(found: Any) -> bool:
                 progress.stop()
-                show(found, sizes)
+                show(found, {})
                 return yes or typer.confirm(f"Import it so? ({folder / 'import.yaml'} can be "
                                             "changed)")
 
@@ -54,12 +54,16 @@ def import_database(url: str, folder: Path, schema: str | None, leave_out: list[
         typer.echo(f"Nothing was imported. Change {folder / 'import.yaml'} and import again.")
         raise typer.Exit(1)
     if not done.first:
-        show(done, sizes)
+        show(done, {})
     _tell(done, folder, time.perf_counter() - started)
 
 
 def show(found: Any, sizes: dict[str, int | None]) -> None:
-    """Tables, keys and times as decided, and what is to be said about them."""
+    """Tables, keys and times as decided, and what is to be said about them.
+
+    Args:
+        sizes: rows of each table, as the source has them, where no more than a sample was fetched.
+    """
     import typer
 
     from pipeline.printing import print_table

@@ -6,10 +6,9 @@ from typing import Any
 
 from assets.catalog import AssetNode, catalog, part
 from pipeline.environment import Environment
+from pipeline.schedules import SCORED
 from resources.store import read_handle
 from rowgraph.artifacts import ArtifactStore, Key
-
-ASKED = ("source", "entity_graph", "cell_store", "predictions")  # what new rows make anew
 
 
 def predict(environment: Environment, name: str, at: str | None, out: Path | None, explain: bool,
@@ -43,7 +42,7 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ValueError(f"{out}: predictions are written as .parquet or .csv; end its name so")
     config = {node.key: {"at": PredictionsSettings(at=at).at}} if at else {}
-    wanted = {node.inputs[stage] for stage in ASKED[:-1]} | {node.key}
+    wanted = {up for up in node.inputs.values() if up[0] in SCORED} | {node.key}
     todo = [p for p in plan(environment) if p.node.key in wanted]
     with TerminalProgress(len(todo), Console(stderr=True)) as progress:
         failures = run_assets(environment, todo, set(), progress, track, config)
@@ -65,6 +64,10 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
             typer.echo(f"   {reason['adds']:+.2f}  {reason['said']}")
         for row in one["rows"]:
             typer.secho(f"          {row}", dim=True)
+    if summary["known_otherwise"]:
+        typer.secho(f"When cells are known is judged otherwise than when the model was fitted: "
+                    f"{', '.join(summary['known_otherwise'])}. Write it down in the profile's "
+                    "`knowledge`, or train anew.", fg="yellow", err=True)
     if summary["features_lost"]:
         typer.secho(f"{summary['features_lost']} features that the model was fitted on are not "
                     "offered by the database any more and count as missing.", fg="yellow", err=True)
@@ -96,12 +99,16 @@ def check(environment: Environment, name: str, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([vars(one) for one in found], indent=1))
         return
-    print_table(f"{name}: predictions against what came true", (
-        "as of", "known", "asked", "scored", found[0].metric, "one answer for all",
-        "mean predicted", "mean observed", ""), [
-        [one.at, one.until, f"{one.asked:,}", f"{one.scored:,}", _cell(one.value),
-         _cell(one.constant), _cell(one.predicted), _cell(one.observed), one.why]
-        for one in found])
+    print_table(f"{name}: predictions against what came true · {found[0].metric}", (
+        "as of (UTC)", "scored", "predictions", "one answer", "said", "came"), [
+        [one.at[:16], f"{one.scored:,}", _cell(one.value), _cell(one.constant),
+         _cell(one.predicted), _cell(one.observed)] for one in found],
+        ("scored", "predictions", "one answer", "said", "came"))
+    typer.echo("one answer: the same for everybody, known then; said, came: means of predictions "
+               "and outcomes.")
+    for one in found:
+        if one.why:
+            typer.echo(f"As of {one.at}: {one.why}.")
 
 
 def node_of(environment: Environment, name: str) -> AssetNode:

@@ -8,11 +8,17 @@ from rowgraph.profiles import Profile
 TRAINED = ("bart_checkpoint", "sage_weights")
 EVERYTHING = "everything"
 RETRAIN = "retrain"
+SCORE = "score"
+SCORED = ("source", "entity_graph", "cell_store", "predictions")  # nothing that trains
 
 
 def jobs(profile: Profile) -> list:
-    """`everything` materializes the profile; `retrain` makes the two checkpoints anew."""
+    """`everything` materializes the profile; `retrain` makes the two checkpoints anew; `score`,
+    where models are kept, asks them about the newest rows."""
     return [
+        *([dg.define_asset_job(SCORE, scored(profile), description="Asks every model that is kept "
+                               "about the newest rows that were imported; nothing is trained.")]
+          if scored(profile) else []),
         dg.define_asset_job(EVERYTHING, dg.AssetSelection.all(),
                             description=f"Every asset of the profile {profile.name}, in order; "
                             "what is finished is reused."),
@@ -27,6 +33,28 @@ def forced(profile: Profile) -> dict:
     settings and data would find its result finished and do nothing."""
     return {"ops": {"__".join(key): {"config": {"force": True}}
                     for key, node in catalog(profile).items() if node.stage in TRAINED}}
+
+
+def scored(profile: Profile) -> list[dg.AssetKey]:
+    """The predictions of a profile and what new rows make anew for them."""
+    nodes = catalog(profile)
+    asked = [node for node in nodes.values() if node.stage == "predictions"]
+    wanted = {up for node in asked for up in node.inputs.values() if up[0] in SCORED}
+    return [dg.AssetKey(list(key)) for key in (*sorted(wanted), *(n.key for n in asked))]
+
+
+def schedules(profile: Profile) -> list[dg.ScheduleDefinition]:
+    """Off until switched on."""
+    return [retrain_weekly(profile), *([score_daily()] if scored(profile) else [])]
+
+
+def score_daily() -> dg.ScheduleDefinition:
+    """Every day at six, when switched on."""
+    return dg.ScheduleDefinition(
+        name="score_daily", job_name=SCORE, cron_schedule="0 6 * * *",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Predictions for today, every day at 06:00, of the rows that were imported "
+        "last. Off until switched on.")
 
 
 def retrain_weekly(profile: Profile) -> dg.ScheduleDefinition:

@@ -44,8 +44,8 @@ def test_the_science_knows_neither_orchestrator_nor_tracker():
 
 
 # The downstream floor, from the top: a room imports rooms below it alone.
-FLOOR = ("reports", "serving", "evaluation", "baselines", "adaptation", "forecasting", "sage", "features",
-         "tasks", "graph", "cells", "importing", "databases")
+FLOOR = ("reports", "serving", "evaluation", "baselines", "adaptation", "forecasting", "sage",
+         "features", "tasks", "graph", "cells", "importing", "databases")
 
 
 def rooms_of(path: Path) -> set[str]:

@@ -75,7 +75,7 @@ def ask(database: Database, name: str, moment: int | None = None) -> Asked:
         raise ValueError(f"{who} is {kind}; predictions are made of forecasts of classes and "
                          "numbers")
     newest = newest_of(database)
-    moment = newest + 1 if moment is None else moment
+    moment = newest if moment is None else moment
     if moment < database.test_timestamp:
         raise ValueError(f"{who}: asked about {said(moment)}, but the model was fitted on what was "
                          f"known on {said(database.test_timestamp)}; ask about a later date")

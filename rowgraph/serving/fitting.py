@@ -91,7 +91,8 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         "splits": {split: _split(task, task.labels(split)) for split in ("train", "val", "test")},
         "cut": exams.test.cut, "weights": weights, "seeds": list(ground.settings.seeds),
         "temperature": temperature_for(task, predictions, NAME, REGIME),
-        "encoder": models.kind, "words": words, "settings": ground.settings.model_dump(mode="json"),
+        "encoder": models.kind, "knowledge": task.database.knowledge.as_dict(), "words": words,
+         "settings": ground.settings.model_dump(mode="json"),
         "features": features_settings.model_dump(mode="json")}
     mattered = importance_of(task, exams, features)
     mattered.table.write_parquet(draft.path(IMPORTANCE))

@@ -39,14 +39,16 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
             date, horizon, task.
 
     Returns:
-        The summary: date, how many were asked and who, the first rows, and how many features the
-        database does not offer any more.
+        The summary: date, how many were asked and who, the first rows, how many features the
+        database does not offer any more, and tables of which it is judged otherwise now when
+        their cells are known.
 
     Raises:
         ValueError: as `rowgraph.serving.asking.ask` and `AdaptedModel.answers`.
     """
     asked = ask(reading.database, name, settings.moment)
-    answers = AdaptedModel.open(model).answers(asked, reading, device)
+    opened = AdaptedModel.open(model)
+    answers = opened.answers(asked, reading, device)
     frame = table_of(asked, answers)
     frame.write_parquet(draft.path(FILE))
     order = np.argsort(ranks_of(answers), kind="stable")[:settings.explained]
@@ -60,7 +62,10 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
         "classes": list(task.classes)})
     return {"at": said(asked.moment), "until": said(asked.moment + task.timedelta),
             "asked": len(frame), "who": asked.whom, "answers_since": asked.answers,
-            "features_lost": len(answers.features.lost), **_middle(asked, answers),
+            "features_lost": len(answers.features.lost),
+            "known_otherwise": _otherwise(opened.facts["knowledge"],
+                                          reading.database.knowledge.as_dict()),
+            **_middle(asked, answers),
             "first": {str(place + 1): {k: _plain(v) for k, v in row.items()}
                       for place, row in enumerate(frame.head(SHOWN).iter_rows(named=True))}}
 
@@ -107,6 +112,11 @@ def export(frame: pl.DataFrame, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     kinds[path.suffix](frame, part)
     part.replace(path)
+
+
+def _otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Tables of which it was said otherwise when their cells are known."""
+    return sorted(t for t in {**then, **now} if then.get(t) != now.get(t))
 
 
 def _middle(asked: Asked, answers: Answers) -> dict[str, float]:

@@ -8,6 +8,7 @@ from assets.catalog import catalog, code_versions
 from pipeline.assembly import build_definitions
 from pipeline.environment import Environment
 from rowgraph.profiles import SettingsError, load_profile
+from rowgraph.serving.settings import AdaptedModelSettings
 
 TRAINED = [("linearized_corpus",), ("bart_checkpoint",), ("sage_weights",),
            ("forecast_weights",)]
@@ -163,6 +164,16 @@ def test_the_definitions_load_with_their_jobs_schedule_and_sensor(tmp_path):
     assert {"everything", "retrain"} <= set(repository.job_names)
     assert repository.get_schedule_def("retrain_weekly").default_status.value == "STOPPED"
     assert repository.get_sensor_def("refresh_out_of_date").default_status.value == "STOPPED"
+
+
+def test_models_that_are_kept_are_asked_daily_once_that_is_switched_on(tmp_path):
+    profile = load_profile("demo")
+    assert not [key for key in catalog(profile) if key[0] in ("adapted_model", "predictions")]
+    kept = profile.model_copy(update={"adapted_model": AdaptedModelSettings(fit=True)})
+    repository = build_definitions(Environment(kept, tmp_path)).get_repository_def()
+    assert repository.get_schedule_def("score_daily").default_status.value == "STOPPED"
+    made = {key.path[0] for key in repository.get_job("score").asset_layer.selected_asset_keys}
+    assert made == {"source", "entity_graph", "cell_store", "predictions"}
 
 
 def test_assets_that_train_or_encode_share_the_pool_of_one():

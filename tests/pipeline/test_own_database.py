@@ -1,9 +1,31 @@
 """From a database of one's own to a task, as a person meets it."""
 
+import contextlib
+import datetime as dt
+import io
 import json
+import os
+import subprocess
+import sys
+from unittest.mock import patch
 
-from tests.importing.conftest import write
+import polars as pl
+import pytest
+import yaml
+
+from pipeline.cli import main
+from tests.importing.conftest import rows, write
 from tests.pipeline.test_cli import rowgraph
+
+QUICK = {
+    "splits": {"folds": 1}, "evaluation": {"bootstrap": 20},
+    "own_past_weights": {"seeds": [0], "steps": 5, "width": 8, "output": 8, "batch": 16,
+                         "questions": 4, "fan_out": [3, 2]},
+    "window_features": {"max_features": 40},
+    "baseline_metrics": {"baselines": ["global_constant", "entity_history"], "seeds": [0]},
+    "rowgraph_metrics": {"beside": [], "seeds": [0], "untrained": 1, "trees": 5, "bags": 1,
+                         "steps": 4, "linear_features": 10}}
+QUERY = "PREDICT COUNT(orders.*, 0, 14) > 0 FOR EACH customers.id"
 
 
 def test_a_shop_is_looked_at_imported_and_asked(tmp_path):
@@ -38,3 +60,87 @@ def test_a_source_that_cannot_be_read_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("rowgraph: nowhere.sqlite: no such file or folder")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def here(*words, home):
+    """As `rowgraph`, in this process: what starts twelve times need not load torch each time."""
+    out, err = io.StringIO(), io.StringIO()
+    environ = {"ROWGRAPH_HOME": str(home), "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
+    arguments = ["rowgraph", *map(str, words)]
+    with (patch.dict(os.environ, environ), patch.object(sys, "argv", arguments),
+          contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A shop whose model is kept: where it lies, and its profile."""
+    folder = tmp_path_factory.mktemp("kept")
+    write("csv", folder / "source")
+    for words in (("import", folder / "source", folder / "shop", "--yes"),
+                  ("task", folder / "shop", QUERY, "--name", "again")):
+        done = here(*words, home=folder)
+        assert done.returncode == 0, done.stderr
+    profile = folder / "shop.yaml"
+    content = yaml.safe_load(profile.read_text())
+    assert content["adapted_model"] == {"fit": True}
+    profile.write_text(yaml.safe_dump({**content, **QUICK}))
+    early = here("predict", "shop/again", "-p", profile, home=folder)
+    assert early.returncode == 1
+    assert f"has no model yet; make it with `rowgraph run --profile {profile}`" in early.stderr
+    done = here("run", "--no-track", "-p", profile, home=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, profile
+
+
+def test_a_list_of_today_next_weeks_and_what_came_of_it(kept):
+    folder, profile = kept
+    page = next(folder.glob("artifacts/report/*/notes/report.html")).read_text()
+    assert "Models that are kept" in page
+    assert QUERY.replace(">", "&gt;") in page
+    done = here("predict", "shop/again", "-p", profile, "--no-track", "--explain", "--out",
+                    folder / "today.csv", home=folder)
+    assert done.returncode == 0, done.stderr
+    frame = pl.read_csv(folder / "today.csv")
+    assert frame.columns == ["id", "prediction", "spread", "rank"]
+    assert frame["id"].str.ends_with("-0000-4000-8000-000000000000").all()
+    assert "orders of 2023-" in done.stdout
+
+    found = rows()  # three weeks later
+    last = found["orders"][-1]
+    found["orders"] += [(last[0] + k, found["customers"][k % 40][0],
+                         last[2] + dt.timedelta(days=k / 2), "new", 1.0) for k in range(1, 43)]
+    write("csv", folder / "source", found)
+    again = here("import", folder / "source", folder / "shop", "--yes", home=folder)
+    assert again.returncode == 0, again.stderr
+    done = here("predict", "shop/again", "-p", profile, "--no-track", "--out",
+                    folder / "later.csv", home=folder)
+    assert done.returncode == 0, done.stderr
+    assert "own_past_weights" not in done.stderr
+    assert pl.read_csv(folder / "later.csv").height == 50
+    checked = here("predict", "shop/again", "-p", profile, "--check", "--json", home=folder)
+    assert checked.returncode == 0, checked.stderr
+    before, now = json.loads(checked.stdout)
+    assert before["scored"] == before["asked"] == 50
+    assert 0 <= before["value"] <= 1
+    assert now["scored"] == 0
+    assert "its horizon ends on" in now["why"]
+
+
+def test_a_model_that_cannot_be_kept_is_said_before_anything_is_made(kept):
+    folder, profile = kept
+    query = "PREDICT LIST_DISTINCT(order_items.sku, 0, 14) RANK TOP 3 FOR EACH customers.id"
+    asked = here("task", folder / "shop", query, "--name", "list", home=folder)
+    assert asked.returncode == 0, asked.stderr
+    assert yaml.safe_load(profile.read_text())["databases"][0]["tasks"] == ["again", "list"]
+    done = here("run", "-p", profile, home=folder)
+    assert done.returncode == 1
+    assert "shop/list is a recommendation, whose model cannot be kept yet" in done.stderr
+    unknown = here("predict", "shop/nothing", "-p", profile, home=folder)
+    assert unknown.returncode == 1
+    assert "no such task in the profile shop; it has shop/again, shop/list" in unknown.stderr

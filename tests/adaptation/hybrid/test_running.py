@@ -37,6 +37,11 @@ def test_every_kind_of_task_is_answered_by_every_part_and_the_blend(name, reques
         np.testing.assert_allclose(part["weight"].sum(), 1)
         assert ("history" in part["part"].to_list()) == (not task.autocomplete)
     assert set(summary["mixture"]) == {"frozen_db", "rolling"}
+    tried = pl.read_parquet(folder / "choices.parquet").filter(model="trees")["candidate"]
+    # Trees may do without vectors, and be told where a row stands among those of its date.
+    assert {label.split(" rows,")[0].rsplit(",", 1)[0] for label in tried} == (
+        {"all features and vectors", "all features"} if task.autocomplete else
+        {"all features and vectors", "all features and ranks", "all features, ranks and vectors"})
 
 
 def test_the_blend_is_the_weighted_mean_of_its_parts(world, hybrid_ran):
@@ -115,18 +120,6 @@ def test_without_weights_of_other_databases_the_parts_do_without(world, hybrid_g
     _, predictions, _ = hybrid_ran(world.task, ground)
     assert "rowgraph_pretrained" not in {run.variant for run in predictions}
     assert NAME in {run.variant for run in predictions}
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_trees_may_do_without_vectors_and_be_told_where_a_row_stands_on_its_date(
-        name, request, hybrid_ran):
-    task = task_of(request, name)
-    folder, _, _ = hybrid_ran(task)
-    tried = pl.read_parquet(folder / "choices.parquet").filter(model="trees")["candidate"]
-    parts = {label.split(" rows,")[0].rsplit(",", 1)[0] for label in tried}
-    assert parts == ({"all features and vectors", "all features"} if task.autocomplete else
-                     {"all features and vectors", "all features and ranks",
-                      "all features, ranks and vectors"})
 
 
 def test_vectors_are_neither_ranked_nor_looked_at_before_they_are_asked_for(world, hybrid_ground,
