@@ -38,7 +38,11 @@ def adapted_model(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                     WindowFeaturesSettings.model_validate(features.manifest["settings"]),
                     metrics.folder, draft, log=log)
 
-        return build(context, node, inputs, make)
+        output = build(context, node, inputs, make)
+        store, tracking = context.resources.store, context.resources.tracking
+        if uri := tracking.serve(output.value, store.profile):
+            context.add_output_metadata({"mlflow_model": uri})
+        return output
 
     return _adapted_model
 

@@ -141,6 +141,23 @@ class TrackingResource(dg.ConfigurableResource):
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
+    def serve(self, artifact: Artifact, profile: str) -> str | None:
+        """Register what `mlflow models serve` needs to answer keys with predictions of a kept
+        model; returns its URI, None where MLflow is away."""
+        client = self.client()
+        if client is None:
+            return None
+        from resources.served_lists import save_served
+
+        _, database, task = artifact.key
+        folder = Path(self.home) / "mlflow" / "served" / database / task / artifact.recipe
+        if not (folder / "MLmodel").exists():
+            save_served(folder, Path(self.home), profile, database, task, artifact.folder)
+        name = f"rowgraph-{database}-{task}"
+        version = register(client, name, artifact, artifact.manifest["origin"].get(
+            "mlflow_run_id") or None, folder)
+        return f"models:/{name}/{version}"
+
     def crown(self, checkpoints: Mapping[str, Artifact]) -> None:
         """Give the model versions behind the latest report the alias `champion`."""
         client = self.client()
@@ -152,8 +169,13 @@ class TrackingResource(dg.ConfigurableResource):
             client.set_registered_model_alias(MODELS[stage], "champion", version)
 
 
-def register(client: Any, model: str, artifact: Artifact, run_id: str | None) -> str:
-    """Register an artifact as a version of a model, once; returns the version."""
+def register(client: Any, model: str, artifact: Artifact, run_id: str | None,
+             folder: Path | None = None) -> str:
+    """Register an artifact as a version of a model, once; returns the version.
+
+    Args:
+        folder: what the version points to; None is the artifact's own.
+    """
     from mlflow.exceptions import MlflowException
 
     with contextlib.suppress(MlflowException):
@@ -161,7 +183,8 @@ def register(client: Any, model: str, artifact: Artifact, run_id: str | None) ->
     for known in client.search_model_versions(f"name='{model}'"):
         if known.tags.get("recipe") == artifact.recipe:
             return known.version
-    version = client.create_model_version(model, artifact.folder.resolve().as_uri(), run_id,
+    source = (folder or artifact.folder).resolve().as_uri()
+    version = client.create_model_version(model, source, run_id,
                                           tags={"recipe": artifact.recipe,
                                                 "data_version": artifact.data_version})
     return version.version

@@ -59,7 +59,7 @@ def _page(kept: KeptModel, evidence: Evidence, answers: Sequence[Answer],
 def splits_table(kept: KeptModel) -> ReportTable:
     """Rows and base rates."""
     rows = [[split, f"{f['rows']:,}", f"{f['entities']:,}", f["first"], f["last"], f["usual"]]
-            for split, f in kept.facts["splits"].items()]
+            for split, f in ((s, kept.facts["splits"][s]) for s in ("train", "val", "test"))]
     return ReportTable("Labels", "", ["split", "rows", kept.facts["task"]["entity_table"], "from",
                                       "to", "usual answer"], rows)
 

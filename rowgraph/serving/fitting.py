@@ -21,6 +21,7 @@ from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
+from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Members
 from rowgraph.serving.packing import pack
 from rowgraph.serving.scaling import temperature_for
@@ -89,6 +90,9 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
                  "entity_table": task.entity_table, "timedelta": task.timedelta,
                  "classes": list(task.classes), "question": _question(task)},
         "splits": {split: _split(task, task.labels(split)) for split in ("train", "val", "test")},
+        "keys": {name: str(value) for name, value in keys_of(  # of one row, as an example
+            task.database, task.entity_table, question.view.labels.rows[:1]).row(
+                0, named=True).items()},
         "cut": exams.test.cut, "weights": weights, "seeds": list(ground.settings.seeds),
         "temperature": temperature_for(task, predictions, NAME, REGIME),
         "encoder": models.kind, "knowledge": task.database.knowledge.as_dict(), "words": words,

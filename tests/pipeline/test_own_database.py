@@ -9,11 +9,13 @@ import subprocess
 import sys
 from unittest.mock import patch
 
+import pandas as pd
 import polars as pl
 import pytest
 import yaml
 
 from pipeline.cli import main
+from resources.served_lists import list_of_today, save_served
 from tests.importing.conftest import rows, write
 from tests.pipeline.test_cli import rowgraph
 
@@ -130,6 +132,22 @@ def test_a_list_of_today_next_weeks_and_what_came_of_it(kept):
     assert 0 <= before["value"] <= 1
     assert now["scored"] == 0
     assert "its horizon ends on" in now["why"]
+
+
+def test_mlflow_serves_the_list_by_key(kept):
+    import mlflow
+
+    folder, _ = kept
+    model = next(folder.glob("artifacts/adapted_model/shop/again/*/model.json")).parent
+    save_served(folder / "served", folder, "shop", "shop", "again", model)
+    assert not list((folder / "served").rglob("*.pkl"))
+    frame = list_of_today(folder, "shop", "shop", "again")
+    loaded = mlflow.pyfunc.load_model(str(folder / "served"))
+    asked = pd.DataFrame({"id": [str(frame["id"][3]), "nobody"]})
+    found = loaded.predict(asked)
+    assert found["id"].tolist() == asked["id"].tolist()
+    assert found["prediction"][0] == pytest.approx(frame["prediction"][3])
+    assert found["prediction"].isna().tolist() == [False, True]
 
 
 def test_a_model_that_cannot_be_kept_is_said_before_anything_is_made(kept):

@@ -1,0 +1,86 @@
+"""The list of today of a kept model, from the newest artifacts of a profile."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from resources.store import read_handle
+from rowgraph.artifacts import ArtifactError, ArtifactStore
+
+STAGES = ("source", "entity_graph", "cell_store")
+
+
+def list_of_today(home: Path, profile: str, database: str, task: str) -> pl.DataFrame:
+    """Everybody who is asked about right after the newest row, as `predictions` lists them.
+
+    Args:
+        database, task: as keys of assets have them.
+
+    Raises:
+        ArtifactError: something that it is made of is not there.
+    """
+    from rowgraph.databases.database import Database
+    from rowgraph.forecasting.own_past import Reading
+    from rowgraph.serving.asking import ask
+    from rowgraph.serving.model import AdaptedModel
+    from rowgraph.serving.predicting import table_of
+
+    store = ArtifactStore(home)
+
+    def folder(*key: str) -> Path:
+        handle = read_handle(home, profile, key)
+        artifact = handle and store.find(key, handle["recipe"])
+        if not artifact:
+            raise ArtifactError(f"{'/'.join(key)} has no finished artifact for the profile "
+                                f"'{profile}' in {home}; run `rowgraph run --profile {profile}`")
+        return artifact.folder
+
+    source, graph, cells = (folder(stage, database) for stage in STAGES)
+    model = AdaptedModel.open(folder("adapted_model", database, task))
+    reading = Reading(Database.open(source), graph, cells)
+    asked = ask(reading.database, model.facts["task"]["name"])
+    return table_of(asked, model.answers(asked, reading, "cpu"))
+
+
+def save_served(folder: Path, home: Path, profile: str, database: str, task: str,
+                model: Path) -> dict[str, Any]:
+    """Write an MLflow model that serves a kept one.
+
+    Args:
+        folder: made anew.
+        model: folder of `adapted_model`.
+
+    Returns:
+        Its configuration.
+    """
+    import shutil
+    import warnings
+
+    import mlflow
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    from rowgraph.serving.model import AdaptedModel
+
+    facts = AdaptedModel.open(model).facts
+    keys, example = list(facts["keys"]), {k: [v] for k, v in facts["keys"].items()}
+    config = {"home": str(home.resolve()), "profile": profile, "database": database, "task": task,
+              "keys": keys}
+    named = facts["task"]["task_type"] == "multiclass_classification"
+    answers = [ColSpec("string" if named else "double", "prediction", required=False),
+               *(ColSpec("double", f"probability of {c}", required=False)
+                 for c in facts["task"]["classes"]),
+               ColSpec("double", "spread", required=False), ColSpec("double", "rank",
+                                                                    required=False)]
+    columns = [ColSpec("string", key) for key in keys]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            str(folder), python_model=str(Path(__file__).with_name("kept_model.py")),
+            model_config=config, pip_requirements=["rowgraph"], input_example=pd.DataFrame(example),
+            signature=ModelSignature(Schema(columns), Schema([*columns, *answers])))
+    return config
