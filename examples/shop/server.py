@@ -66,9 +66,15 @@ def server() -> Iterator[str]:
 
 
 def _run(who: str | None, folder: Path, name: str, *arguments: object) -> None:
+    program = binaries() / name
     with open(folder / f"{name}.out", "ab") as out:  # the server keeps what it is started with
-        done = subprocess.run([str(binaries() / name), *map(str, arguments)], user=who, cwd=folder,
-                              stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+        try:
+            done = subprocess.run([str(program), *map(str, arguments)], user=who, cwd=folder,
+                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+        except PermissionError as error:
+            raise RuntimeError(f"the user {who} may not run {program}; run this as another user "
+                               "than root, or install PostgreSQL (apt install postgresql)"
+                               ) from error
     if done.returncode:
         said = (folder / f"{name}.out").read_text(errors="replace").strip().splitlines()
         log = folder / "log"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from examples.shop.server import server
 from rowgraph.importing.running import Imported, run_import
 from rowgraph.importing.sources import open_source
 
@@ -71,6 +74,21 @@ def write(kind: str, folder: Path, tables: dict[str, list[tuple]] | None = None)
     for table, frame in frames.items():
         getattr(frame, f"write_{kind}")(folder / f"{table}.{kind}")
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server of its own, or that of ROWGRAPH_TEST_POSTGRESQL: its URL."""
+    given = os.environ.get("ROWGRAPH_TEST_POSTGRESQL")
+    if given:
+        yield given
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(server())
+        except (FileNotFoundError, RuntimeError) as error:
+            pytest.skip(f"no PostgreSQL server can be had here: {error}")
+        yield url
 
 
 def imported(url: str, folder: Path, **how: object) -> Imported | None:

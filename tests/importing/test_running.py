@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sqlite3
-import time
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +17,7 @@ from rowgraph.importing.running import look
 from rowgraph.importing.sources import open_source
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.queries.proposing import propose
-from tests.importing.conftest import COLUMNS, DDL, imported, rows, write
+from tests.importing.conftest import imported, rows, write
 
 
 def tables(folder: Path) -> dict[str, pl.DataFrame]:
@@ -271,37 +269,6 @@ def test_files_that_are_none_are_refused(name, content, message, tmp_path):
         path.write_bytes(content)
     with pytest.raises(ImportFault, match=message):
         open_source(str(path.parent if "folder" in name else path))
-
-
-def test_postgresql_gives_what_sqlite_gives(sqlite, tmp_path):
-    url = os.environ.get("ROWGRAPH_TEST_POSTGRESQL")
-    if not url:
-        pytest.skip("ROWGRAPH_TEST_POSTGRESQL names no PostgreSQL database to write a schema into")
-    import sqlalchemy as sa
-
-    schema = f"rowgraph_{time.time_ns()}"
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"CREATE SCHEMA {schema}; SET search_path TO {schema}")
-            connection.exec_driver_sql(DDL.format(uuid="uuid"))
-            for table, found in rows().items():
-                marks = ", ".join(["%s"] * len(COLUMNS[table]))
-                for row in found:
-                    connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({marks})", row)
-        imported(sqlite, tmp_path / "one")
-        source = open_source(url, schema)
-        from rowgraph.importing.running import run_import
-
-        run_import(source, tmp_path / "two")
-        source.close()
-        one, two = tables(tmp_path / "one"), tables(tmp_path / "two")
-        assert all(one[t].select(sorted(one[t].columns)).equals(two[t].select(sorted(
-            two[t].columns))) for t in one)
-    finally:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-        engine.dispose()
 
 
 def test_a_database_without_any_time_is_refused_with_the_next_move(tmp_path):
