@@ -7,6 +7,7 @@ A password is in the URL or the environment, and in no message.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
@@ -47,16 +48,28 @@ class SqlSource:
         self.name = sa.URL.create(
             self._dialect, self._url.username, host=self._url.host, port=self._url.port,
             database=self._url.database).render_as_string(hide_password=True)
-        self._schema = schema
+        self._schema, self._adbc = schema, None
+        self._opened = contextlib.ExitStack()
+        try:
+            self._open()
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def _open(self) -> None:
         try:
             self._engine = sa.create_engine(self._url)
+            self._opened.callback(self._engine.dispose)
             isolation = ISOLATED.get(self._dialect)
             self._connection = self._engine.connect().execution_options(
                 **({"isolation_level": isolation} if isolation else {}),
                 **({"postgresql_readonly": True} if self._dialect == "postgresql" else {}))
+            self._opened.callback(self._connection.close)
             self._quote = self._engine.dialect.identifier_preparer.quote_identifier
-            self._adbc = _adbc(self._url) if self._dialect == "postgresql" else None
             if self._dialect == "postgresql":
+                self._adbc = _adbc(self._url)
+                if self._adbc is not None:
+                    self._opened.callback(self._adbc.close)
                 self._connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
             if self._dialect == "sqlite":  # its driver begins no transaction for a SELECT
                 self._connection.exec_driver_sql("BEGIN")
@@ -73,8 +86,8 @@ class SqlSource:
         except SQLAlchemyError as error:
             raise self._fault("cannot be reached", error) from None
         if not self.tables:
-            raise ImportFault(f"{self.name}: schema {schema or 'by default'} holds no table that "
-                              "can be read; name another with --schema")
+            raise ImportFault(f"{self.name}: schema {self._schema or 'by default'} holds no table "
+                              "that can be read; name another with --schema")
 
     def rows(self, table: str, columns: Sequence[str], *, above: tuple[str, Any] | None = None,
              limit: int | None = None) -> Iterator[pa.RecordBatch]:
@@ -104,10 +117,7 @@ class SqlSource:
 
     def close(self) -> None:
         """As `Source.close`."""
-        if self._adbc is not None:
-            self._adbc.close()
-        self._connection.close()
-        self._engine.dispose()
+        self._opened.close()
 
     def _through_adbc(self, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._adbc.cursor() as cursor:
