@@ -180,6 +180,8 @@ _FORMULAS = {
     "forecast_weights": tasks.forecast_weights,
     "own_past_weights": tasks.own_past_weights,
     "rowgraph_metrics": tasks.rowgraph_metrics,
+    "adapted_model": tasks.adapted_model,
+    "predictions": tasks.predictions,
     "baseline_metrics": tasks.baseline_metrics,
     "window_features": tasks.window_features,
     "peer_metrics": tasks.peer_metrics,

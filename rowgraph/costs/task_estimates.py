@@ -204,3 +204,22 @@ def rowgraph_metrics(world: World) -> Estimate:
     past = own_past_weights(world)
     return Estimate(labels * Figure(60 * len(s.seeds), "assumed"),
                     past.host + vectors + 2 * window_features(world).host, device=past.device)
+
+
+def adapted_model(world: World) -> Estimate:
+    """What `rowgraph_metrics` holds; on disk trees, linear paths, and the weights of own past and
+    of fine-tuning, some 10 MB a seed."""
+    s = world.profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
+    made = rowgraph_metrics(world)
+    return Estimate(Figure(10e6 * len(s.seeds), "assumed"), made.host, device=made.device)
+
+
+def predictions(world: World) -> Estimate:
+    """In memory what own past reads, and window features of one date: of everybody who is asked,
+    taken for as many as a split's label rows."""
+    labels = world.database.label_rows(world.task or "")
+    asked = max(labels.values(), key=lambda figure: figure.value, default=NOTHING)
+    features = world.profile.of_task("window_features", world.name or "", world.task or "")
+    past = own_past_weights(world)
+    return Estimate(asked * Figure(60, "assumed"),
+                    past.host + asked * (4 * 2 * features.max_features), device=past.device)
