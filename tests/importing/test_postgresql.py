@@ -149,3 +149,36 @@ def test_what_cannot_be_reached_is_said_without_the_password(postgresql, change,
 def test_a_schema_that_is_not_there_is_named(postgresql):
     with pytest.raises(ImportFault, match="nowhere"):
         open_source(postgresql, "nowhere")
+
+
+def test_a_table_that_vanishes_on_the_way_is_named_and_nothing_is_lost(postgresql, tmp_path):
+    with schema_of(postgresql, DDL.format(uuid="uuid")) as (schema, connection):
+        connection.execute("INSERT INTO customers (id, created_at) VALUES "
+                           "('00000000-0000-4000-8000-000000000001', '2024-01-01'),"
+                           "('00000000-0000-4000-8000-000000000002', '2024-05-01')")
+        fetched(postgresql, schema, tmp_path / "shop")
+        before = {p: p.read_bytes() for p in (tmp_path / "shop" / "db").glob("*")}
+        source = open_source(postgresql, schema)
+        connection.execute("DROP TABLE customers CASCADE")
+        try:
+            with pytest.raises(ImportFault, match="table customers cannot be read"):
+                run_import(source, tmp_path / "shop")
+        finally:
+            source.close()
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_snapshot_sees_nothing_that_comes_while_it_is_read(postgresql, tmp_path):
+    with schema_of(postgresql, DDL.format(uuid="uuid")) as (schema, connection):
+        connection.execute("INSERT INTO products VALUES ('A', 1), ('B', 2)")
+        connection.execute("INSERT INTO customers (id, created_at) VALUES "
+                           "('00000000-0000-4000-8000-000000000001', '2024-01-01')")
+        source = open_source(postgresql, schema)
+        first = next(iter(source.rows("customers", ["id"])))
+        connection.execute("INSERT INTO products VALUES ('C', 3)")
+        try:
+            found = sum(len(batch) for batch in source.rows("products", ["sku"]))
+        finally:
+            source.close()
+    assert len(first) == 1
+    assert found == 2
