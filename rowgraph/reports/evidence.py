@@ -24,6 +24,7 @@ from rowgraph.reports.pretraining_tables import (
     pretraining_frame,
     transfer_frame,
 )
+from rowgraph.reports.schemas import Schema, schemas_of
 from rowgraph.reports.settings import ReportSettings
 from rowgraph.tasks.kinds import HIGHER_IS_BETTER, METRICS
 
@@ -52,6 +53,7 @@ class Evidence:
         trainings: folders of the two pre-trainings, for their curves.
         elsewhere: published figures whose task is not in this profile.
         kept: models that are asked about today.
+        schemas: of the held-out databases.
     """
 
     results: pl.DataFrame
@@ -74,6 +76,7 @@ class Evidence:
     trainings: Mapping[str, Path]
     elsewhere: int
     kept: tuple[KeptModel, ...]
+    schemas: tuple[Schema, ...]
 
     @classmethod
     def read(cls, folders: Mapping[str, Path], settings: ReportSettings) -> Evidence:
@@ -114,7 +117,7 @@ class Evidence:
             filled=filled, late_cells=late_cells_frame(folders),
             trainings={n: folders[n] for n in ("bart_checkpoint", "sage_weights") if n in folders},
             elsewhere=sum((f.database, f.task) not in asked for f in settings.published),
-            kept=tuple(kept_models(folders)))
+            kept=tuple(kept_models(folders)), schemas=tuple(schemas_of(folders)))
 
     @property
     def questions(self) -> list[tuple[str, str, str]]:

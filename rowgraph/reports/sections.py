@@ -15,6 +15,7 @@ from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
 from rowgraph.reports.kept_models import kept_models_section
 from rowgraph.reports.late_cells import late_cells_table
+from rowgraph.reports.schemas import diagram
 
 HOW_TO_READ = (
     "A question is a task under a regime. Under frozen_db a test row sees the database as it was "
@@ -41,6 +42,7 @@ def all_sections(evidence: Evidence, answers: Sequence[Answer],
         ("answers", "Answers", answers_section(answers)),
         ("results", "Results by task", results_section(evidence, answers)),
         ("kept", "Models that are kept", kept_models_section(evidence, answers)),
+        ("schemas", "The databases", schemas_section(evidence)),
         ("late-cells", "What was hidden", late_cells_section(evidence)),
         ("paper-tables", "The paper’s tables", paper_tables_section(evidence)),
         ("paper-figures", "The paper’s figures", paper_figures_section(evidence)),
@@ -82,6 +84,15 @@ def results_section(evidence: Evidence, answers: Sequence[Answer]) -> str:
     """One table a question."""
     return "".join(page.table(results_tables.question_table(evidence, answer),
                               anchor=anchor_of(answer)) for answer in answers)
+
+
+def schemas_section(evidence: Evidence) -> str:
+    """What points to what in each held-out database."""
+    drawn = [(s.name, diagram(s, f"schema{i}")) for i, s in enumerate(evidence.schemas)]
+    return "".join(page.heading(3, name) + page.figure(
+        [panel], "Arrows are foreign keys, from a row to the row that it names; tables with a blue "
+        "border have a time, written behind their rows.", kind="maps")
+        for name, panel in drawn if panel)
 
 
 def late_cells_section(evidence: Evidence) -> str:

@@ -167,7 +167,8 @@ def in_words(column: Mapping[str, str], value: float, horizon: int,
         amount = "no" if not value or np.isnan(value) else f"{value:,.0f}"
         return " ".join(filter(None, (amount, path, window)))
     of = f"{name} of {path}" if name else path
-    what = " ".join(filter(None, (column["aggregate"], of, window)))
+    aggregate = column["aggregate"].replace("age in days", "age of")
+    what = " ".join(filter(None, (aggregate, of, window)))
     return f"{what}: {_value(column['kind'], value, words)}"
 
 
