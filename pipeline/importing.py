@@ -98,8 +98,8 @@ def _tell(done: Any, folder: Path, seconds: float) -> None:
             typer.secho(f"{where}: {count:,} {what}", fg="yellow", err=True)
     for table, one in done.staged.items():
         for column, count in one.emptied.items():
-            typer.secho(f"{table}.{column}: {count:,} values were NaN or infinite and are empty "
-                        "now", fg="yellow", err=True)
+            typer.secho(f"{table}.{column}: {count:,} values are empty now: NaN, infinite, beyond "
+                        "64 bits, or before the year 1", fg="yellow", err=True)
     for warning in done.report.warnings:
         typer.secho(str(warning), fg="yellow", err=True)
     rows = sum(one.rows for one in done.staged.values())

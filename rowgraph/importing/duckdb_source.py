@@ -90,6 +90,21 @@ class DuckDBSource:
             raise ImportFault(f"{self.name}: table {table} cannot be read ({reason(error)})"
                               ) from None
 
+    def emptied(self, table: str, columns: Sequence[str], *,
+                above: tuple[str, Any] | None = None) -> dict[str, int]:
+        """As `Source.emptied`."""
+        kinds = {t.name: t for t in self.tables}[table].kinds
+        some = [c for c in columns if kinds[c] in ("integer", "number", "time", "date")]
+        if not some:
+            return {}
+        counts = ", ".join(f"count({quoted(c)}) - count({_cell(c, kinds[c])})" for c in some)
+        sql, values = f"SELECT {counts} FROM {quoted(self._schema)}.{quoted(table)}", []
+        if above is not None:
+            sql, values = sql + f" WHERE {quoted(above[0])} > ?", [above[1]]
+        with self._connection.cursor() as cursor:
+            found = cursor.execute(sql, values).fetchone()
+        return {c: count for c, count in zip(some, found, strict=True) if count}
+
     def close(self) -> None:
         """As `Source.close`."""
         self._connection.close()
@@ -128,8 +143,13 @@ class DuckDBSource:
 
 def _cast(column: str, kind: str) -> str:
     """A column in one of the few types, under its own name."""
+    return f"{_cell(column, kind)} AS {quoted(column)}"
+
+
+def _cell(column: str, kind: str) -> str:
+    """A column in one of the few types."""
     name = quoted(column)
-    found = {
+    return {
         "integer": f"TRY_CAST({name} AS BIGINT)", "number": f"TRY_CAST({name} AS DOUBLE)",
         "flag": f"CAST({name} AS BOOLEAN)",
         "time": f"CASE WHEN isfinite({name}) THEN CAST({name} AS TIMESTAMP) END",
@@ -137,4 +157,3 @@ def _cast(column: str, kind: str) -> str:
         "interval": f"CAST(epoch({name}) AS DOUBLE)",
         "nested": f"CAST(to_json({name}) AS VARCHAR)",
     }.get(kind, f"CAST({name} AS VARCHAR)")
-    return f"{found} AS {name}"

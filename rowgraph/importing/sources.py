@@ -43,6 +43,15 @@ class Source(Protocol):
             ImportFault: they cannot be read.
         """
 
+    def emptied(self, table: str, columns: Sequence[str], *,
+                above: tuple[str, Any] | None = None) -> dict[str, int]:
+        """By column, values that are there and that none of the types can hold (an infinite time,
+        one before the year 1, a number beyond 64 bits): in the rows they are empty.
+
+        Args:
+            above: as in `rows`, which has been read.
+        """
+
     def close(self) -> None:
         """Let go of it."""
 

@@ -49,6 +49,7 @@ class SqlSource:
             self._dialect, self._url.username, host=self._url.host, port=self._url.port,
             database=self._url.database).render_as_string(hide_password=True)
         self._schema, self._adbc = schema, None
+        self._emptied: dict[tuple[str, str], int] = {}
         self._opened = contextlib.ExitStack()
         try:
             self._open()
@@ -93,12 +94,10 @@ class SqlSource:
              limit: int | None = None) -> Iterator[pa.RecordBatch]:
         """As `Source.rows`."""
         kinds = {t.name: t for t in self.tables}[table].kinds
-        whole = self._quote(table) if self._schema is None else (
-            f"{self._quote(self._schema)}.{self._quote(table)}")
         cast = _postgresql if self._dialect == "postgresql" else lambda name, kind: name
         shown = ", ".join(f"{cast(self._quote(c), kinds[c])} AS {self._quote(c)}"
                           for c in columns)
-        sql = f"SELECT {shown} FROM {whole}"
+        sql = f"SELECT {shown} FROM {self._name(table)}"
         if above is not None:
             sql += f" WHERE {self._quote(above[0])} > {_literal(above[1])}"
         sql += "" if limit is None else f" LIMIT {limit}"
@@ -107,13 +106,32 @@ class SqlSource:
             if self._adbc is not None:
                 yield from self._through_adbc(sql, schema)
             else:
-                yield from self._through_dialect(sql, schema)
+                yield from self._through_dialect(table, sql, schema)
         except (SQLAlchemyError, ValueError) as error:
             raise self._fault(f"table {table} cannot be read", error) from None
         except Exception as error:
             if type(error).__module__.startswith("adbc"):
                 raise self._fault(f"table {table} cannot be read", error) from None
             raise
+
+    def emptied(self, table: str, columns: Sequence[str], *,
+                above: tuple[str, Any] | None = None) -> dict[str, int]:
+        """As `Source.emptied`."""
+        if self._adbc is None:
+            return {c: count for (t, c), count in self._emptied.items() if t == table and count}
+        kinds = {t.name: t for t in self.tables}[table].kinds
+        some = [c for c in columns if kinds[c] in ("time", "date")]
+        if not some:
+            return {}
+        cells = {c: _postgresql(self._quote(c), kinds[c]) for c in some}
+        counts = ", ".join(f"count({self._quote(c)}) - count({cells[c]})" for c in some)
+        sql = f"SELECT {counts} FROM {self._name(table)}"
+        if above is not None:
+            sql += f" WHERE {self._quote(above[0])} > {_literal(above[1])}"
+        with self._adbc.cursor() as cursor:
+            cursor.execute(sql)
+            found = cursor.fetchone()
+        return {c: count for c, count in zip(some, found, strict=True) if count}
 
     def close(self) -> None:
         """As `Source.close`."""
@@ -127,14 +145,22 @@ class SqlSource:
                     [column.cast(field.type) for column, field in zip(
                         batch.columns, schema, strict=True)], schema=schema)
 
-    def _through_dialect(self, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _name(self, table: str) -> str:
+        return ".".join(map(self._quote, filter(None, (self._schema, table))))
+
+    def _through_dialect(self, table: str, sql: str,
+                         schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        self._emptied = {key: count for key, count in self._emptied.items() if key[0] != table}
         found = self._connection.execution_options(stream_results=True,
                                                    max_row_buffer=BATCH).exec_driver_sql(sql)
         while rows := found.fetchmany(BATCH):
-            yield pa.RecordBatch.from_arrays(
-                [pa.array([_plain(value, field.type) for value in cells], field.type)
-                 for cells, field in zip(zip(*rows, strict=True), schema, strict=True)],
-                schema=schema)
+            arrays = []
+            for cells, field in zip(zip(*rows, strict=True), schema, strict=True):
+                arrays.append(pa.array([_plain(value, field.type) for value in cells], field.type))
+                gone = arrays[-1].null_count - sum(value is None for value in cells)
+                key = table, field.name
+                self._emptied[key] = self._emptied.get(key, 0) + gone
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def _reflected(self) -> Iterator[FoundTable]:
         inspector = sa.inspect(self._connection)
@@ -161,10 +187,9 @@ class SqlSource:
         of others nothing is known before they are read."""
         if self._dialect != "postgresql":
             return None, True
-        name = ".".join(map(self._quote, filter(None, (self._schema, table))))
         found = self._connection.exec_driver_sql(
             "SELECT greatest(reltuples, 0)::bigint, has_table_privilege(oid, 'SELECT') "
-            "FROM pg_class WHERE oid = to_regclass(%s)", (name,)).fetchone()
+            "FROM pg_class WHERE oid = to_regclass(%s)", (self._name(table),)).fetchone()
         return (None, False) if found is None else (int(found[0]), bool(found[1]))
 
     def _kind(self, type_: Any) -> str:
@@ -186,7 +211,7 @@ class SqlSource:
         if self._url.password:
             text = text.replace(str(self._url.password), "***")
         return ImportFault(f"{self.name}: {what} ({text}); check the URL, that the server runs, "
-                           "and that this user may read")
+                           "and that this user may read; a table can be left out by --leave-out")
 
 
 def _url(url: str) -> sa.URL:

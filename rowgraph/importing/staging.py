@@ -33,7 +33,8 @@ class Staged:
         rows: in all.
         fetched: of them, those that this import brought.
         columns: that were fetched.
-        emptied: by column, NaN and infinite numbers, which became empty.
+        emptied: by column, values that no type can hold (NaN, infinite or too large numbers,
+            infinite times and those before the year 1), which became empty.
     """
 
     files: tuple[Path, ...]
@@ -85,6 +86,9 @@ def stage(source: Source, table: FoundTable, folder: Path, *, append_only: str |
                 highest = text if highest is None else highest if text is None else max(
                     highest, text)
             tick(table.name, rows)
+    for column, count in source.emptied(table.name, columns, above=above).items() if (
+            limit is None) else ():
+        emptied[column] = emptied.get(column, 0) + count
     part.replace(path)
     files = [*before["files"], path.name] if rows or not number else before["files"]
     write_json(facts, {"said": said, "files": files, "rows": before["rows"] + rows,

@@ -103,6 +103,8 @@ def test_awkward_names_types_and_keys_are_read_or_said(postgresql, tmp_path):
     assert sorted(big["mood"].drop_nulls()) == ["ok", "sad"]
     assert big["double_of"].to_list() == [14] * 3
     assert big["huge"].drop_nulls().to_list() == [1e50, 0.1]
+    lost = sorted((sorted(s.emptied.items()) for s in done.staged.values() if s.emptied), key=len)
+    assert lost == [[("at", 1)], [("born", 1), ("huge", 1), ("made", 1)]]
     assert 'it\'s "so"' in big["Näme/x"].to_list()
     assert "raw" not in big.columns
     order = found["order"]

@@ -6,6 +6,7 @@ import datetime as dt
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 import yaml
@@ -302,3 +303,30 @@ def test_a_table_that_comes_or_goes_moves_no_rows_of_others(sqlite, tmp_path):
     assert (done.staged["orders"].fetched, done.staged["orders"].rows) == (0, 300)
     assert tables(folder)["orders"].height == 300
     assert len(list((folder / ".import").iterdir())) == 4
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_values_that_no_type_can_hold_are_empty_and_counted(kind, tmp_path):
+    ddl = ("CREATE TABLE orders (id integer PRIMARY KEY, placed timestamp, many {wide}, "
+           "share double precision)")
+    if kind == "sqlite":
+        url = str(tmp_path / "odd.sqlite")
+        with sqlite3.connect(url) as connection:
+            connection.execute(ddl.format(wide="integer"))
+            connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", [
+                (1, "2024-01-01", "9" * 30, 1.0), (2, "no time", 2, 2.0),
+                (3, "2024-03-01", 3, 3.0)])
+        connection.close()
+        expected = {"placed": 1, "many": 1}
+    else:
+        url = str(tmp_path / "odd.duckdb")
+        with duckdb.connect(url) as connection:
+            connection.execute(ddl.format(wide="hugeint"))
+            connection.execute(f"INSERT INTO orders VALUES (1, '2024-01-01', {'9' * 30}, 'nan'), "
+                               "(2, 'infinity', 2, 2), (3, '2024-03-01', 3, 'inf')")
+        expected = {"placed": 1, "many": 1, "share": 2}
+    done = imported(url, tmp_path / "odd")
+    assert done.staged["orders"].emptied == expected
+    frame = tables(tmp_path / "odd")["orders"]
+    assert frame["many"].null_count() == 1
+    assert frame["placed"].null_count() == 1
