@@ -50,7 +50,10 @@ def ask(folder: Path, text: str, name: str | None, move_splits: bool, dry_run: b
             typer.secho(line, fg="yellow", err=True)
         for problem in found.problems:
             typer.secho(problem, fg="red", err=True)
-        if written:
+        if written and profile is None:
+            typer.echo(f"Written: {folder / 'tasks' / found.name}. Name it under `tasks:` of the "
+                       f"database {database.name} in a profile, and `rowgraph run`.")
+        elif written:
             typer.echo(f"Written: {folder / 'tasks' / found.name}, and named in {profile}.\n"
                        f"Next: rowgraph run --profile {profile}\nand then: rowgraph predict "
                        f"{database.name}/{found.name} --profile {profile}")
@@ -60,24 +63,25 @@ def ask(folder: Path, text: str, name: str | None, move_splits: bool, dry_run: b
         raise typer.Exit(1)
 
 
-def name_in_profile(folder: Path, database: str, task: str) -> Path:
+def name_in_profile(folder: Path, database: str, task: str) -> Path | None:
     """Name a task in the profile beside the folder of its database; the profile is made if there
     is none.
 
     Returns:
-        Its file.
-
-    Raises:
-        ValueError: there is a file of its name in which the database cannot be found.
+        Its file; None where the folder is called otherwise than its database, so that no profile
+        would find it, or where a file of its name says nothing of the database.
     """
-    from rowgraph.yaml_files import read_yaml, write_yaml
+    from rowgraph.yaml_files import UnreadableYaml, read_yaml, write_yaml
 
     folder = folder.resolve()
     path = folder.with_name(f"{folder.name}.yaml")
     if folder.name != database:
-        raise ValueError(f"the folder {folder} is called otherwise than its database {database}; "
-                         "give both one name, so that a profile finds it")
-    content = read_yaml(path) if path.exists() else {
+        return None
+    try:
+        there = read_yaml(path) if path.exists() else None
+    except UnreadableYaml:
+        return None
+    content = there or {
         "extends": "suite", "databases": [{"name": database, "role": "heldout", "tasks": []}],
         "rowgraph_metrics": {"beside": []},  # nothing that is trained on other databases
         "adapted_model": {"fit": True}, "report": {"title": database, "published": []}}
@@ -85,8 +89,7 @@ def name_in_profile(folder: Path, database: str, task: str) -> Path:
         mine = next(d for d in content["databases"] if d["name"] == database)
         tasks = mine.setdefault("tasks", [])
     except (KeyError, TypeError, AttributeError, StopIteration):
-        raise ValueError(f"{path} is there and has no database {database}; name the task "
-                         f"{task} in a profile by hand") from None
+        return None
     if task not in tasks:
         tasks.append(task)
         write_yaml(path, content)

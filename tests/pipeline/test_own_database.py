@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.asking import name_in_profile
 from pipeline.cli import main
 from resources.served_lists import list_of_today, save_served
 from tests.importing.conftest import rows, write
@@ -162,3 +163,16 @@ def test_a_model_that_cannot_be_kept_is_said_before_anything_is_made(kept):
     unknown = here("predict", "shop/nothing", "-p", profile, home=folder)
     assert unknown.returncode == 1
     assert "no such task in the profile shop; it has shop/again, shop/list" in unknown.stderr
+
+
+@pytest.mark.parametrize("content", ["databases: []", "[]", "a: [", "databases: [{name: other}]"])
+def test_a_file_in_the_place_of_the_profile_is_left_alone(content, tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop.yaml").write_text(content)
+    found = name_in_profile(tmp_path / "shop", "shop", "churn")
+    if content == "[]":  # nothing is in it
+        assert found == tmp_path / "shop.yaml"
+    else:
+        assert found is None
+        assert (tmp_path / "shop.yaml").read_text() == content
+    assert name_in_profile(tmp_path / "renamed", "shop", "churn") is None
