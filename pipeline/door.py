@@ -65,10 +65,9 @@ def unkept(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None
     tables, problems = Database.open(folder).tables, []
     for task in tasks:
         schema = LabelSchema.read(all_tasks(folder, extra_tasks)[task] / MANIFEST, tables)
-        if schema.autocomplete or schema.task_type == "recommendation":
-            kind = "an autocomplete task" if schema.autocomplete else "a recommendation"
+        if schema.autocomplete:
             who = f"{database.name}/{task}"
-            problems.append(f"{who} is {kind}, whose model cannot be kept yet; write "
+            problems.append(f"{who} is an autocomplete task, whose model cannot be kept; write "
                             f"`task_settings: {{{who}: {{adapted_model: {{fit: false}}}}}}` into "
                             "the profile")
     return problems

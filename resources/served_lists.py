@@ -75,6 +75,8 @@ def save_served(folder: Path, home: Path, profile: str, database: str, task: str
                ColSpec("double", "spread", required=False), ColSpec("double", "rank",
                                                                     required=False)]
     columns = [ColSpec("string", key) for key in keys]
+    ranked = facts["task"]["task_type"] == "recommendation"  # its keys' names are the database's
+    signature = ModelSignature(Schema(columns), None if ranked else Schema([*columns, *answers]))
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -82,5 +84,5 @@ def save_served(folder: Path, home: Path, profile: str, database: str, task: str
         mlflow.pyfunc.save_model(
             str(folder), python_model=str(Path(__file__).with_name("kept_model.py")),
             model_config=config, pip_requirements=["rowgraph"], input_example=pd.DataFrame(example),
-            signature=ModelSignature(Schema(columns), Schema([*columns, *answers])))
+            signature=signature)
     return config

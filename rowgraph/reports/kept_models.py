@@ -51,7 +51,8 @@ def _page(kept: KeptModel, evidence: Evidence, answers: Sequence[Answer],
                           "calibrated.")
     if facts["task"]["task_type"] == "binary_classification" and where in evidence.predictions:
         yield page.table(lift_table(pl.read_parquet(evidence.predictions[where])), title=4)
-    yield page.table(importance_table(kept), title=4)
+    if "explained" in facts:
+        yield page.table(importance_table(kept), title=4)
     if kept.predictions is not None:
         yield page.table(examples_table(kept), title=4)
 
@@ -117,7 +118,7 @@ def examples_table(kept: KeptModel) -> ReportTable:
         one = why.get(row["rank"], {"because": [], "rows": []})
         reasons = "; ".join(f"{r['said']} ({r['adds']:+.2f})" for r in one["because"])
         rows.append([", ".join(str(row[k]) for k in keys), _number(row["prediction"]),
-                     _number(row["spread"]), reasons, "; ".join(one["rows"])])
+                     _number(row.get("spread", "")), reasons, "; ".join(one["rows"])])
     return ReportTable(
         f"First of the list as of {moment} (UTC)", "What speaks for a prediction adds to its log "
         "odds (of a regression, to the number) in trees on window features.",

@@ -23,7 +23,7 @@ from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.databases.report import reason
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_columns import Unusable, columns_of, targets_of
-from rowgraph.tasks.label_tables import LabelTable, Task
+from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.queries.asking import who_is_asked
 from rowgraph.tasks.queries.compiling import sql_of
@@ -70,10 +70,8 @@ def ask(database: Database, name: str, moment: int | None = None) -> Asked:
     task = load_task(database, name)
     schema = LabelSchema.read(all_tasks(database.folder, None)[name] / MANIFEST, database.tables)
     who = f"{database.name}/{name}"
-    if task.autocomplete or task.task_type == "recommendation":
-        kind = "an autocomplete task" if task.autocomplete else "a recommendation"
-        raise ValueError(f"{who} is {kind}; predictions are made of forecasts of classes and "
-                         "numbers")
+    if task.autocomplete:
+        raise ValueError(f"{who} is an autocomplete task; predictions are made of forecasts")
     newest = newest_of(database)
     moment = newest if moment is None else moment
     if moment < database.test_timestamp:
@@ -90,7 +88,9 @@ def ask(database: Database, name: str, moment: int | None = None) -> Asked:
     if not len(rows):
         raise ValueError(f"{who}: nobody is asked about on {said(moment)}; ask about an earlier "
                          "date, or widen WHERE of its query")
-    labels = LabelTable(rows, np.full(len(rows), moment, np.int64), np.zeros(len(rows)))
+    nothing = (Destinations(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int64))
+               if task.task_type == "recommendation" else np.zeros(len(rows)))
+    labels = LabelTable(rows, np.full(len(rows), moment, np.int64), nothing)
     task = dataclasses.replace(task, val=known, test=labels, told_test=np.empty(0, np.int64))
     return Asked(task, View(VIEW, labels, labels.times), moment, len(since), whom)
 
@@ -140,14 +140,16 @@ def answers_at(database: Database, schema: LabelSchema, task: Task, dates: np.nd
     tables["timestamps"] = pa.table({"timestamp": pa.array(dates, pa.timestamp("us"))})
     try:
         frame = guarded_sql.run(sql, tables)
-        wanted = [schema.entity_col, schema.target_col, schema.time_col]
+        wanted = [schema.entity_col, schema.destination_col or schema.target_col, schema.time_col]
         table = pa.Table.from_pandas(frame[wanted], preserve_index=False)
         if not len(table):
             return None
         table = table.set_column(2, schema.time_col,
                                  table.column(schema.time_col).cast(pa.timestamp("us")))
-        num_rows = {schema.entity_table: database.num_rows(schema.entity_table)}
+        num_rows = {t: database.num_rows(t) for t in set(schema.entities.values())}
         columns = columns_of(table, "test", schema, num_rows)
+        if schema.destination_col:
+            return LabelTable(columns.rows, columns.times, columns.labels)
         found = LabelTable(columns.rows, columns.times,
                            targets_of(schema, columns, task.classes))
         return found.take(np.flatnonzero(~np.isnan(found.target)))
@@ -160,7 +162,8 @@ def query_meant(database: Database, schema: LabelSchema) -> Meaning | None:
     """The predictive query that a task was made from, if its SQL is still that query's."""
     try:
         meaning = meaning_of(parse(schema.manifest.description or ""), database)
-        same = sql_of(meaning, database, schema.time_col, schema.target_col)
+        target = schema.target_col or schema.destination_col
+        same = sql_of(meaning, database, schema.time_col, target)
     except (QueryError, KeyError, TypeError):
         return None
     return meaning if same == schema.manifest.sql else None

@@ -21,7 +21,9 @@ from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.serving.asking import answers_at, newest_of, said
 from rowgraph.serving.keys import keys_of
-from rowgraph.serving.predicting import FACTS, FILE, KEY
+from rowgraph.serving.predicting import FACTS, FILE, KEY, RECOMMENDED
+from rowgraph.tasks.kinds import NO_ROW
+from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.metrics import measure
 
@@ -79,7 +81,7 @@ def _one(database: Database, name: str, newest: int, folder: Path,
     task = load_task(database, name)
     frame = pl.read_parquet(folder / FILE)
     moment, until = facts["moment"], facts["moment"] + facts["timedelta"]
-    shown = {"at": said(moment), "until": said(until), "asked": len(frame),
+    shown = {"at": said(moment), "until": said(until), "asked": facts["asked"],
              "metric": task.primary}
     nothing = {"value": None, "constant": None, "predicted": None, "observed": None}
     if until > newest:
@@ -90,6 +92,8 @@ def _one(database: Database, name: str, newest: int, folder: Path,
     truth = answers_at(database, schema, task, np.array([moment]), until)
     if truth is None:
         return Checked(**shown, scored=0, **nothing, why="nobody has an outcome")
+    if task.task_type == "recommendation":
+        return _lists(database, task, frame, truth, {**shown, **nothing})
     keys = keys_of(database, task.entity_table, truth.rows)
     named = {k: f"{k}{KEY}" if f"{k}{KEY}" in frame.columns else k for k in keys.columns}
     outcome = pl.Series(OUTCOME, truth.target)
@@ -113,3 +117,35 @@ def _one(database: Database, name: str, newest: int, folder: Path,
         predicted=float(answers.mean()) if numbers else None,
         observed=float(target.mean()) if numbers else None,
         why="all outcomes are equal" if one_class else "")
+
+
+def _lists(database: Database, task: Task, frame: pl.DataFrame, truth: LabelTable,
+           shown: dict[str, Any]) -> Checked:
+    """Lists, against what was linked since; the same list for all is that of the commonest
+    destinations that were known then."""
+    split = frame.columns.index("prediction")
+    what = [name for name in frame.columns[:split] if name.startswith(RECOMMENDED)]
+    who = [name for name in frame.columns[:split] if name not in what]
+    ends = []
+    for table, names in ((task.entity_table, who), (task.destination_table, what)):
+        keys = keys_of(database, table, np.arange(database.num_rows(table)))
+        ends.append(keys.rename(dict(zip(keys.columns, names, strict=True))).with_columns(
+            pl.int_range(pl.len()).alias(f"row of {len(ends)}")))
+    found = frame.join(ends[0], on=who, how="left", maintain_order="left").join(
+        ends[1], on=what, how="left", maintain_order="left").drop_nulls(["row of 0", "row of 1"])
+    lists = np.full((len(truth), task.eval_k), NO_ROW, np.int64)
+    place = {int(row): k for k, row in enumerate(truth.rows)}
+    for row, destination, rank in found.select("row of 0", "row of 1", "rank").iter_rows():
+        if row in place and rank <= task.eval_k:
+            lists[place[row], rank - 1] = destination
+    asked = (lists != NO_ROW).any(axis=1)
+    if not asked.any():
+        return Checked(**shown, scored=0, why="nobody who was asked has an outcome")
+    target = truth.target[np.flatnonzero(asked)]
+    known = task.train.then(task.val).target
+    common = np.argsort(-np.bincount(known.rows), kind="stable")[:task.eval_k]
+    same = np.full((int(asked.sum()), task.eval_k), NO_ROW, np.int64)
+    same[:, :len(common)] = common
+    return Checked(**{**shown, "value": measure(task.primary, target, lists[asked], known),
+                      "constant": measure(task.primary, target, same, known)},
+                   scored=int(asked.sum()))

@@ -13,17 +13,20 @@ import polars as pl
 from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
+from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.variants import NAME
 from rowgraph.artifacts import Draft
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.features.asked import features_of
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures
+from rowgraph.forecasting.own_past import OwnPast
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
 from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Members
 from rowgraph.serving.packing import pack
+from rowgraph.serving.ranked import Lists, fit_ranked, same_lists
 from rowgraph.serving.scaling import temperature_for
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import LabelTable, Task
@@ -31,6 +34,7 @@ from rowgraph.tasks.predictions import read_predictions
 from rowgraph.yaml_files import read_yaml
 
 SAVED = ("untrained", "own_past", "windows", "trees", "finetuned", "history")
+OTHER = 0.02  # share of lists that may differ from those that were measured
 SAME = 0.01  # of the spread of predictions: how far what is served may be from what was measured
 REGIME = "rolling"  # who asks about today sees all that is there today
 
@@ -56,62 +60,83 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         ValueError: a part of the blend cannot be saved, the task was not measured under `rolling`,
             or what was saved answers otherwise than what was measured.
     """
-    task = ground.task
-    who = f"{task.database.name}/{task.name}"
-    if task.autocomplete or task.task_type == "recommendation":
-        raise ValueError(f"{who}: models of recommendations and of autocomplete tasks cannot be "
-                         "saved yet; name forecasts of classes and numbers alone under "
-                         "adapted_model.tasks")
-    if ground.settings.label_share < 1:
-        raise ValueError(f"{who}: a model that is kept is fitted on all labels; leave out "
-                         "splits.label_share, or adapted_model")
-    if REGIME not in ground.settings.regimes:
-        raise ValueError(f"{who}: a model that is asked about today is chosen under `rolling`; add "
-                         "it to splits.regimes")
-    exams = Exams.of(task, ground.settings, ground.settings.fit_rows, ground.settings.choice_rows)
-    models = Models(ground, exams, features, draft.state)
+    task, settings = ground.task, ground.settings
+    _refuse(task, settings)
     mixtures = pl.read_parquet(metrics / "mixtures.parquet").filter(regime=REGIME)
     weights = {part: weight for part, weight in mixtures.select("part", "weight").iter_rows()
                if weight > 0}
     if strange := sorted(set(weights) - set(SAVED)):
-        raise ValueError(f"{who}: {', '.join(strange)} cannot be saved; leave it out of "
-                         "rowgraph_metrics.parts")
+        raise ValueError(f"{task.database.name}/{task.name}: {', '.join(strange)} cannot be saved; "
+                         "leave it out of rowgraph_metrics.parts")
     choices = pl.read_parquet(metrics / "choices.parquet").filter("chosen", regime=REGIME)
-    members = Members(draft)
-    for done, part in enumerate(weights):
-        _fit_part(part, models, choices.filter(model=part), members)
-        log(done + 1, {"parts": float(done + 1)})
-    question = newest_question(task)
-    words = features_of(question.task, features_settings, question.view,
-                        WindowFeatures.open(features).columns).words
+    members, question = Members(draft), newest_question(task)
     predictions = metrics / "predictions.parquet"
     facts = {
         "task": {"database": task.database.name, "name": task.name, "task_type": task.task_type,
                  "entity_table": task.entity_table, "timedelta": task.timedelta,
-                 "classes": list(task.classes), "question": _question(task)},
+                 "classes": list(task.classes), "destination_table": task.destination_table,
+                 "eval_k": task.eval_k, "question": _question(task)},
         "splits": {split: _split(task, task.labels(split)) for split in ("train", "val", "test")},
         "keys": {name: str(value) for name, value in keys_of(  # of one row, as an example
             task.database, task.entity_table, question.view.labels.rows[:1]).row(
                 0, named=True).items()},
-        "cut": exams.test.cut, "weights": weights, "seeds": list(ground.settings.seeds),
+        "weights": weights, "seeds": list(settings.seeds),
         "temperature": temperature_for(task, predictions, NAME, REGIME),
-        "encoder": models.kind, "knowledge": task.database.knowledge.as_dict(), "words": words,
-         "settings": ground.settings.model_dump(mode="json"),
+        "knowledge": task.database.knowledge.as_dict(),
+        "settings": settings.model_dump(mode="json"),
         "features": features_settings.model_dump(mode="json")}
+    if task.task_type == "recommendation":
+        facts |= fit_ranked(ground, weights, choices, REGIME, members.add)
+    else:
+        facts |= _fit_parts(ground, features, features_settings, question, weights, choices,
+                            members, draft, log)
+    own_past = OwnPast.open(ground.own_past)
+    members.write(facts, features, own_past, own_past.end_for(facts["cut"]))
+    apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
+    said_of = {"weights": weights, "members": len(members.found),
+               "fitted_until": said(facts["cut"]), "n_fitted": facts["n_fitted"],
+               "served_from_measured": apart}
+    if "explained" in facts:
+        table = pl.read_parquet(draft.folder / IMPORTANCE).filter(level="relation")
+        said_of |= {"temperature": facts["temperature"], "matters": {
+            row["relation"]: round(row["increase"], 4)
+            for row in table.head(5).iter_rows(named=True)}}
+    return said_of
+
+
+def _refuse(task: Task, settings: RowgraphMetricsSettings) -> None:
+    """Say why the model of a task cannot be kept, if it cannot."""
+    who = f"{task.database.name}/{task.name}"
+    if task.autocomplete:
+        raise ValueError(f"{who} is an autocomplete task, whose model cannot be kept; write "
+                         f"`task_settings: {{{who}: {{adapted_model: {{fit: false}}}}}}`")
+    if settings.label_share < 1:
+        raise ValueError(f"{who}: a model that is kept is fitted on all labels; leave out "
+                         "splits.label_share, or adapted_model")
+    if REGIME not in settings.regimes:
+        raise ValueError(f"{who}: a model that is asked about today is chosen under `rolling`; add "
+                         "it to splits.regimes")
+
+
+def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
+               question: Asked, weights: Mapping[str, float], choices: pl.DataFrame,
+               members: Members, draft: Draft, log: Log) -> dict[str, Any]:
+    """Fit what was chosen of every part of the blend, and the trees that explain; what serving must
+    know besides."""
+    task, settings = ground.task, ground.settings
+    exams = Exams.of(task, settings, settings.fit_rows, settings.choice_rows)
+    models = Models(ground, exams, features, draft.state)
+    for done, part in enumerate(weights):
+        _fit_part(part, models, choices.filter(model=part), members)
+        log(done + 1, {"parts": float(done + 1)})
+    words = features_of(question.task, features_settings, question.view,
+                        WindowFeatures.open(features).columns).words
     mattered = importance_of(task, exams, features)
     mattered.table.write_parquet(draft.path(IMPORTANCE))
     draft.path(FOREST).write_text(final_forest(task, exams, features))
-    facts["explained"] = {"loss": mattered.loss, "metric": mattered.metric,
-                          "reached": mattered.reached}
-    end = models.vectors.own_past.end_for(exams.test.cut)
-    members.write(facts, features, models.vectors.own_past, end)
-    apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
-    return {"weights": weights, "members": len(members.found),
-            "temperature": facts["temperature"], "fitted_until": str(
-                np.datetime64(exams.test.cut, "us").astype("datetime64[s]")),
-            "n_fitted": len(exams.test.fresh), "served_from_measured": apart,
-            "matters": {row["relation"]: round(row["increase"], 4) for row in
-                        mattered.table.filter(level="relation").head(5).iter_rows(named=True)}}
+    return {"cut": exams.test.cut, "n_fitted": len(exams.test.fresh), "encoder": models.kind,
+            "words": words, "explained": {"loss": mattered.loss, "metric": mattered.metric,
+                                          "reached": mattered.reached}}
 
 
 def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members) -> None:
@@ -143,7 +168,9 @@ def _question(task: Task) -> str:
 
 def _split(task: Task, labels: LabelTable) -> dict[str, Any]:
     """A split for people."""
-    if task.task_type == "regression":
+    if task.task_type == "recommendation":
+        usual = f"{labels.target.counts.mean():.3g} rows to recommend"
+    elif task.task_type == "regression":
         usual = f"median {np.median(labels.target):.4g}, mean {labels.target.mean():.4g}"
     elif task.task_type == "binary_classification":
         usual = f"{labels.target.mean():.1%} ones"
@@ -166,18 +193,24 @@ def newest_question(task: Task) -> Asked:
 
 def _apart(model: AdaptedModel, ground: Ground, question: Asked, predictions: Path) -> float:
     """How far the saved model's answers are from those that were measured, at most, in standard
-    deviations of these."""
+    deviations of these; of lists, the share that is another."""
     task = ground.task
     at = np.flatnonzero(task.test.times == question.moment)
-    runs = [splits["test"][at] for run, splits in read_predictions(task, predictions).items()
-            if run.regime == REGIME and run.variant == NAME]
-    measured = np.mean(runs, axis=0)
-    blend = model.answers(question, ground.reading, ground.device)
-    served = sum(weight * blend.by_part[part] for part, weight in model.facts["weights"].items())
-    apart = float(np.abs(served - measured).max() / max(float(measured.std()), 1e-9))
-    if not apart <= SAME:
-        raise ValueError(f"{task.database.name}/{task.name}: the saved model's answers are "
-                         f"{apart:.3g} standard deviations from those that were measured; nothing "
-                         "was published: make rowgraph_metrics anew on this machine (`rowgraph "
-                         "run --force --select rowgraph_metrics`), and report this if it stays")
+    measured = {run.seed: splits["test"][at] for run, splits in read_predictions(
+        task, predictions).items() if run.regime == REGIME and run.variant == NAME}
+    answers = model.answers(question, ground.reading, ground.device)
+    if isinstance(answers, Lists):
+        apart, most = 1 - same_lists(answers, measured), OTHER
+        words = f"{apart:.1%} of the saved model's lists are others than"
+    else:
+        middle = np.mean(list(measured.values()), axis=0)
+        served = sum(w * answers.by_part[part] for part, w in model.facts["weights"].items())
+        apart = float(np.abs(served - middle).max() / max(float(middle.std()), 1e-9))
+        most = SAME
+        words = f"the saved model's answers are {apart:.3g} standard deviations from"
+    if not apart <= most:
+        raise ValueError(f"{task.database.name}/{task.name}: {words} those that were measured; "
+                         "nothing was published: make rowgraph_metrics anew on this machine "
+                         "(`rowgraph run --force --select rowgraph_metrics`), and report this if "
+                         "it stays")
     return apart

@@ -36,6 +36,7 @@ from rowgraph.features.store import COLUMNS
 from rowgraph.forecasting.own_past import OwnPast, Reading
 from rowgraph.serving.asking import Asked
 from rowgraph.serving.packing import Packed, Unpacking
+from rowgraph.serving.ranked import Lists, lists_of
 from rowgraph.serving.scaling import scaled
 
 FORMAT = 1
@@ -162,8 +163,8 @@ class AdaptedModel:
         """Every fitted part."""
         return [Member(**member) for member in self.facts["members"]]
 
-    def answers(self, asked: Asked, reading: Reading, device: str) -> Answers:
-        """Answer rows.
+    def answers(self, asked: Asked, reading: Reading, device: str) -> Answers | Lists:
+        """Answer rows; of a recommendation with lists.
 
         Args:
             asked: about the task that the model is of.
@@ -175,6 +176,9 @@ class AdaptedModel:
         """
         self._refuse_others(asked)
         facts, view = self.facts, asked.view
+        if asked.task.task_type == "recommendation":
+            return lists_of(asked.task, view, self._vectors(asked, reading, device), facts,
+                            self.members, self._packed)
         features = features_of(
             asked.task, WindowFeaturesSettings.model_validate(facts["features"]), view,
             self.columns, facts["words"])
@@ -214,7 +218,8 @@ class AdaptedModel:
         task, known = asked.task, self.facts["task"]
         mine = {"database": task.database.name, "name": task.name, "task_type": task.task_type,
                 "entity_table": task.entity_table, "timedelta": task.timedelta,
-                "classes": list(task.classes)}
+                "classes": list(task.classes), "destination_table": task.destination_table,
+                "eval_k": task.eval_k}
         for name, value in mine.items():
             if known[name] != value:
                 raise ValueError(f"{task.database.name}/{task.name}: its {name} is {value!r} now "
@@ -230,11 +235,14 @@ class AdaptedModel:
     def _unpacking(self, asked: Asked, reading: Reading, features: AskedFeatures,
                    device: str) -> Unpacking:
         task, facts = asked.task, self.facts
-        graph, cells = reading.of(task.database)
-        vectors = RowVectors(task, graph, cells, OwnPast.open(self.folder / OWN_PAST_FOLDER),
-                             None, device)
+        vectors = self._vectors(asked, reading, device)
         rows = Rows(asked.view, np.arange(len(asked.view.labels)))
         exam = Exam("test", facts["cut"], rows, None, {})
         sheets = WideSheets(task, features, vectors, facts["encoder"])
         return Unpacking(task, sheets, vectors, OwnLabels(task), exam,
                          RowgraphMetricsSettings.model_validate(facts["settings"]))
+
+    def _vectors(self, asked: Asked, reading: Reading, device: str) -> RowVectors:
+        graph, cells = reading.of(asked.task.database)
+        return RowVectors(asked.task, graph, cells, OwnPast.open(self.folder / OWN_PAST_FOLDER),
+                          None, device)

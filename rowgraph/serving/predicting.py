@@ -15,12 +15,15 @@ from rowgraph.serving.asking import Asked, ask, said
 from rowgraph.serving.explaining import FOREST, reasons
 from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Answers
+from rowgraph.serving.ranked import Lists
 from rowgraph.serving.settings import PredictionsSettings
+from rowgraph.tasks.kinds import NO_ROW
 
 FILE = "predictions.parquet"
 FACTS = "predictions.json"
 WHY = "why.json"
 KEY = " (key)"  # ends the name of a key that is also one of ours
+RECOMMENDED = "recommended "  # begins the name of a key of what is recommended
 SHOWN = 10  # rows of the summary
 
 
@@ -36,7 +39,8 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
             `predictions.parquet`: the entity's own keys, `prediction`, `spread`
             (`rowgraph.serving.model.Answers`), `rank` (1 is the highest prediction; of classes the
             likeliest to be right) and of classes a `probability` each; and `predictions.json`:
-            date, horizon, task.
+            date, horizon, task. Of a recommendation the keys of both ends, the blend's score as
+            `prediction`, and `rank` within each list.
 
     Returns:
         The summary: date, how many were asked and who, the first rows, how many features the
@@ -51,18 +55,21 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
     answers = opened.answers(asked, reading, device)
     frame = table_of(asked, answers)
     frame.write_parquet(draft.path(FILE))
-    order = np.argsort(ranks_of(answers), kind="stable")[:settings.explained]
-    why = reasons((model / FOREST).read_text(), asked, answers.features, answers.prediction,
-                  order.tolist())
+    why, lost = [], 0
+    if isinstance(answers, Answers):
+        order = np.argsort(ranks_of(answers), kind="stable")[:settings.explained]
+        why = reasons((model / FOREST).read_text(), asked, answers.features, answers.prediction,
+                      order.tolist())
+        lost = len(answers.features.lost)
     write_json(draft.path(WHY), [{"rank": k + 1, **one} for k, one in enumerate(why)])
     task = asked.task
     write_json(draft.path(FACTS), {
         "database": task.database.name, "task": task.name, "task_type": task.task_type,
         "entity_table": task.entity_table, "moment": asked.moment, "timedelta": task.timedelta,
-        "classes": list(task.classes)})
+        "classes": list(task.classes), "eval_k": task.eval_k, "asked": len(asked.view.labels)})
     return {"at": said(asked.moment), "until": said(asked.moment + task.timedelta),
-            "asked": len(frame), "who": asked.whom, "answers_since": asked.answers,
-            "features_lost": len(answers.features.lost),
+            "asked": len(asked.view.labels), "who": asked.whom, "answers_since": asked.answers,
+            "features_lost": lost,
             "known_otherwise": _otherwise(opened.facts["knowledge"],
                                           reading.database.knowledge.as_dict()),
             **_middle(asked, answers),
@@ -70,8 +77,11 @@ def predict(model: Path, reading: Reading, name: str, settings: PredictionsSetti
                       for place, row in enumerate(frame.head(SHOWN).iter_rows(named=True))}}
 
 
-def table_of(asked: Asked, answers: Answers) -> pl.DataFrame:
-    """The rows as a person reads them, best first; of equals in the order of their rows."""
+def table_of(asked: Asked, answers: Answers | Lists) -> pl.DataFrame:
+    """The rows as a person reads them, best first; of equals in the order of their rows. Of a
+    recommendation the lists, one after the other, a row for each recommended one."""
+    if isinstance(answers, Lists):
+        return _lists(asked, answers)
     task, rows = asked.task, asked.view.labels.rows
     prediction = answers.prediction
     columns: dict[str, Any] = {}
@@ -88,6 +98,18 @@ def table_of(asked: Asked, answers: Answers) -> pl.DataFrame:
     taken = set(keys.columns) & set(said_of.columns)
     keys = keys.rename({name: f"{name}{KEY}" for name in taken})
     return pl.concat([keys, said_of], how="horizontal").sort("rank")
+
+
+def _lists(asked: Asked, answers: Lists) -> pl.DataFrame:
+    task, rows = asked.task, asked.view.labels.rows
+    at, place = np.nonzero(answers.rows != NO_ROW)
+    who = keys_of(task.database, task.entity_table, rows[at])
+    what = keys_of(task.database, task.destination_table, answers.rows[at, place])
+    what = what.rename({name: f"{RECOMMENDED}{name}" for name in what.columns})
+    said_of = pl.DataFrame({"prediction": answers.scores[at, place], "rank": place + 1})
+    taken = set(who.columns) & {*what.columns, *said_of.columns}
+    who = who.rename({name: f"{name}{KEY}" for name in taken})
+    return pl.concat([who, what, said_of], how="horizontal")
 
 
 def ranks_of(answers: Answers) -> np.ndarray:
@@ -119,8 +141,8 @@ def _otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(t for t in {**then, **now} if then.get(t) != now.get(t))
 
 
-def _middle(asked: Asked, answers: Answers) -> dict[str, float]:
-    if answers.prediction.ndim == 2:
+def _middle(asked: Asked, answers: Answers | Lists) -> dict[str, float]:
+    if isinstance(answers, Lists) or answers.prediction.ndim == 2:
         return {}
     words = ("mean_probability" if asked.task.task_type == "binary_classification"
              else "mean_prediction")

@@ -153,16 +153,16 @@ def test_mlflow_serves_the_list_by_key(kept):
 
 def test_a_model_that_cannot_be_kept_is_said_before_anything_is_made(kept):
     folder, profile = kept
-    query = "PREDICT LIST_DISTINCT(order_items.sku, 0, 14) RANK TOP 3 FOR EACH customers.id"
-    asked = here("task", folder / "shop", query, "--name", "list", home=folder)
+    asked = here("task", folder / "shop", "PREDICT orders.total FOR EACH orders.id", "--name",
+                 "total", home=folder)
     assert asked.returncode == 0, asked.stderr
-    assert yaml.safe_load(profile.read_text())["databases"][0]["tasks"] == ["again", "list"]
+    assert yaml.safe_load(profile.read_text())["databases"][0]["tasks"] == ["again", "total"]
     done = here("run", "-p", profile, home=folder)
     assert done.returncode == 1
-    assert "shop/list is a recommendation, whose model cannot be kept yet" in done.stderr
+    assert "shop/total is an autocomplete task, whose model cannot be kept" in done.stderr
     unknown = here("predict", "shop/nothing", "-p", profile, home=folder)
     assert unknown.returncode == 1
-    assert "no such task in the profile shop; it has shop/again, shop/list" in unknown.stderr
+    assert "no such task in the profile shop; it has shop/again, shop/total" in unknown.stderr
 
 
 @pytest.mark.parametrize("content", ["databases: []", "[]", "a: [", "databases: [{name: other}]"])

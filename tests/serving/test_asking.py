@@ -104,11 +104,11 @@ def test_dates_that_cannot_be_asked_about_are_refused_with_the_next_move(shop, m
         ask(shop, "again", moment)
 
 
-def test_recommendations_and_autocomplete_are_refused_by_name(shop, tmp_path):
-    propose(shop, "PREDICT LIST_DISTINCT(order_items.sku, 0, 14) RANK TOP 3 FOR EACH customers.id",
-            tmp_path / "look", name="list").write(shop.folder)
-    with pytest.raises(ValueError, match=r"shop/list is a recommendation"):
-        ask(Database.open(shop.folder), "list")
+def test_an_autocomplete_task_is_refused_by_name(shop, tmp_path):
+    propose(shop, "PREDICT orders.total FOR EACH orders.id", tmp_path / "look",
+            name="total").write(shop.folder)
+    with pytest.raises(ValueError, match=r"shop/total is an autocomplete task"):
+        ask(Database.open(shop.folder), "total")
 
 
 def test_keys_are_those_of_the_source_and_row_numbers_where_there_are_none(shop, tmp_path):

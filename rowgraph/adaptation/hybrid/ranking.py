@@ -31,6 +31,7 @@ from rowgraph.adaptation.hybrid.variants import NAME, VARIANTS, write_mixtures
 from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED
 from rowgraph.adaptation.recommendation.evidence import Evidence
 from rowgraph.adaptation.recommendation.exams import Exam, Exams, without_test_labels
+from rowgraph.adaptation.recommendation.lists import PastList
 from rowgraph.adaptation.recommendation.ranking import best_first, standardised
 from rowgraph.artifacts import Draft
 from rowgraph.randomness import uniform_of_rows
@@ -48,6 +49,40 @@ SCORED = 2_000  # label rows of a fold by which choices are made
 def run_ranking(ground: Ground, draft: Draft, *, log: Log) -> dict[str, Any]:
     """As `rowgraph.adaptation.hybrid.running.run_rowgraph`, for a recommendation."""
     return _Bench(ground, draft, log).run()
+
+
+def models_of(ground: Ground, basis: Basis,
+              popular: Callable[[PastLists], Mapping[Regime, PastList]]) -> list[PairModel]:
+    """Every part that is asked for and can be had: no fine-tuning, no zero-shot answers, and no
+    history of rows that are asked about once.
+
+    Args:
+        popular: says by regime which of the lists of what is popular fills up past links.
+
+    Raises:
+        ValueError: no part of the blend answers this recommendation.
+    """
+    settings, evidence, exams = ground.settings, basis.evidence, basis.exams
+    ends = BothEnds(ground.vectors())
+    vectors = ends.vectors
+    encoders = {UNTRAINED: settings.untrained, PRETRAINED: 1}
+    if vectors.own_past.serves(exam.cut for exam in (*exams.folds, exams.test)):
+        encoders[OWN_PAST] = vectors.count(OWN_PAST, 0)
+    found: list[PairModel] = []
+    for name in (*settings.parts, *settings.beside):
+        if name in encoders:
+            found.append(LinearOnPairs(basis, name, ends, name, encoders[name]))
+        elif name == "windows":
+            found.append(LinearOnPairs(basis, name))
+        elif name == "trees":
+            found.append(Trees(basis, settings.trees))
+        elif name == "history" and any(t.kind == "own" for t in evidence.trails):
+            found.append(PastLists.history(evidence, popular(PastLists.popularity(evidence))))
+    if not any(model.name in settings.parts for model in found):
+        who = f"{ground.task.database.name}/{ground.task.name}"
+        raise ValueError(f"{who}: none of the parts {', '.join(settings.parts)} answers this "
+                         "recommendation; name trees or windows among them")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,37 +133,14 @@ class _Bench:
         return self.summary(chosen, mixtures)
 
     def models(self) -> list[PairModel]:
-        """Every part that is asked for and can be had: no fine-tuning, no zero-shot answers, and no
-        history of rows that are asked about once."""
-        ends = BothEnds(self.ground.vectors())
-        vectors, basis = ends.vectors, self.basis
-        exams = (*self.exams.folds, self.exams.test)
-        encoders = {UNTRAINED: self.settings.untrained, PRETRAINED: 1}
-        if vectors.own_past.serves(exam.cut for exam in exams):
-            encoders[OWN_PAST] = vectors.count(OWN_PAST, 0)
-        found: list[PairModel] = []
-        for name in (*self.settings.parts, *self.settings.beside):
-            if name in encoders:
-                found.append(LinearOnPairs(basis, name, ends, name, encoders[name]))
-            elif name == "windows":
-                found.append(LinearOnPairs(basis, name))
-            elif name == "trees":
-                found.append(Trees(basis, self.settings.trees))
-            elif name == "history" and any(t.kind == "own" for t in self.evidence.trails):
-                found.append(self.history())
-        if not any(model.name in self.settings.parts for model in found):
-            who = f"{self.task.database.name}/{self.task.name}"
-            raise ValueError(f"{who}: none of the parts {', '.join(self.settings.parts)} answers "
-                             "this recommendation; name trees or windows among them")
-        return found
+        """Every part that is asked for and can be had."""
+        return models_of(self.ground, self.basis, self.popular)
 
-    def history(self) -> PastLists:
-        """Past links, filled up with the popularity that folds choose."""
-        everyone = PastLists.popularity(self.evidence)
-        popular = self.tried(everyone).chosen if everyone.lists else {}
-        self.fillers = {everyone.name: popular} if popular else {}
-        return PastLists.history(self.evidence, {
-            regime: everyone.lists[one.candidate] for regime, one in popular.items()})
+    def popular(self, everyone: PastLists) -> dict[Regime, PastList]:
+        """The popularity that folds choose, with which past links are filled up."""
+        chosen = self.tried(everyone).chosen if everyone.lists else {}
+        self.fillers = {everyone.name: chosen} if chosen else {}
+        return {regime: everyone.lists[one.candidate] for regime, one in chosen.items()}
 
     def tried(self, model: PairModel) -> _Part:
         """Every candidate and step of a part on every fold, and the best of them."""

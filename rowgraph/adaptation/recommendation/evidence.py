@@ -24,18 +24,19 @@ class Evidence:
     Args:
         task: of type recommendation.
         room: bytes of features that are kept for the next time they are asked for.
+        lag: as `rowgraph.adaptation.recommendation.trails.trails_of` has it.
 
     Raises:
         ValueError: the task is of another kind.
     """
 
-    def __init__(self, task: Task, room: int = ROOM):
+    def __init__(self, task: Task, room: int = ROOM, lag: int | None = None):
         if task.task_type != "recommendation" or not task.destination_table or not task.eval_k:
             raise ValueError(f"{task.database.name}/{task.name}: expected a recommendation with a "
                              f"destination table and eval_k, found {task.task_type}, "
                              f"{task.destination_table}, {task.eval_k}; complete the task's "
                              "manifest")
-        self.task = task
+        self.task, self._lag = task, lag
         self.windows = Windows.of(task)
         self.exists = task.database.times(task.destination_table)
         self._left = room
@@ -45,7 +46,7 @@ class Evidence:
     @cached_property
     def trails(self) -> tuple[Trail, ...]:
         """Every trail of the task."""
-        return trails_of(self.task)
+        return trails_of(self.task, self._lag)
 
     def pairs(self, view: View) -> PairFeatures:
         """The candidates of each label row and what is known about them."""

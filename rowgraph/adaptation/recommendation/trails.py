@@ -62,22 +62,26 @@ class Trail:
         return self.name.endswith(f" {LABELS}")
 
 
-def trails_of(task: Task) -> tuple[Trail, ...]:
+def trails_of(task: Task, lag: int | None = None) -> tuple[Trail, ...]:
     """Every trail of a task, by kind; those of label rows first within a kind.
 
     A trail without any link is left out. The source row of an autocomplete task is asked about
     once, so it has no past of its own.
+
+    Args:
+        lag: microseconds, how much later than their outcome labels are learnt of; None is the
+            task's own `label_lag`.
     """
-    walker = Walker(task.database)
-    found = [*_own(task, walker), *_everyone(task, walker), *_parents(task, walker),
-             *_company(task, walker)]
+    walker, lag = Walker(task.database), label_lag(task) if lag is None else lag
+    found = [*_own(task, walker, lag), *_everyone(task, walker, lag),
+             *_parents(task, walker, lag), *_company(task, walker)]
     return tuple(t for t in found if len(t.links))
 
 
-def _own(task: Task, walker: Walker) -> list[Trail]:
+def _own(task: Task, walker: Walker, lag: int) -> list[Trail]:
     if task.autocomplete:
         return []
-    return [_by_labels(task, walker, "own", "", _itself, _rows_of(task, task.entity_table)),
+    return [_by_labels(task, walker, lag, "own", "", _itself, _rows_of(task, task.entity_table)),
             *(_along(task, walker, "own", "", p, _itself) for p in _own_paths(task))]
 
 
@@ -86,12 +90,12 @@ def _own_paths(task: Task) -> list[Path]:
                          task.destination_table)[:MOST["own"]]
 
 
-def _everyone(task: Task, walker: Walker) -> list[Trail]:
+def _everyone(task: Task, walker: Walker, lag: int) -> list[Trail]:
     chains = _ends(task)
     used = [str(p.to_destination) for p in _own_paths(task)]
     chains.sort(key=lambda c: (used.index(str(c)) if str(c) in used else len(used), len(c),
                                -task.database.num_rows(c.table), str(c)))
-    trails = [_by_labels(task, walker, "everyone", "", _all_in_one, 1)]
+    trails = [_by_labels(task, walker, lag, "everyone", "", _all_in_one, 1)]
     for chain in chains[:MOST["everyone"]]:
         rows, known = walker.walk(chain)
         links = _links(task, walker, np.zeros(len(rows), dtype=np.int64), rows, known, 1)
@@ -108,14 +112,14 @@ def _ends(task: Task) -> list[Chain]:
             or c in {p.to_destination for p in _own_paths(task)}]
 
 
-def _parents(task: Task, walker: Walker) -> list[Trail]:
+def _parents(task: Task, walker: Walker, lag: int) -> list[Trail]:
     trails: list[Trail] = []
     for chain in chains_from(task.database, task.entity_table, 2):
         if not len(chain):
             continue
         anchors, name = _named_by_source(task, walker, chain), f" {chain}"
         count = _rows_of(task, chain.end)
-        trails.append(_by_labels(task, walker, "parent", name, anchors, count))
+        trails.append(_by_labels(task, walker, lag, "parent", name, anchors, count))
         trails += [_along(task, walker, "parent", name, p, anchors)
                    for p in paths_between(task.database, chain.end,
                                           task.destination_table)[:PER_ANCHOR]]
@@ -155,14 +159,13 @@ def _along(task: Task, walker: Walker, kind: Kind, name: str, path: Path,
     return Trail(kind, f"{kind}{name} {path}", links, anchors)
 
 
-def _by_labels(task: Task, walker: Walker, kind: Kind, name: str, anchors: Anchors,
+def _by_labels(task: Task, walker: Walker, lag: int, kind: Kind, name: str, anchors: Anchors,
                count: int) -> Trail:
     """Links of label rows of every split: under `rolling` a past test label is a fact, and the
     effective time alone decides what is past.
 
     They are dated when their outcome was known, and later by the lag that test rows suffer.
     """
-    lag = label_lag(task)
     labels = task.told
     row, destination = labels.target.pairs()
     links = _links(task, walker, anchors(labels.rows, labels.times)[row], destination,
