@@ -57,6 +57,8 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
               required_resource_keys={"compute", "store", "tracking", "progress"})
     def _predictions(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
+            from polars.exceptions import PolarsError
+
             from rowgraph.figures import checked_chart
             from rowgraph.serving.checking import check
             from rowgraph.serving.predicting import predict
@@ -64,9 +66,12 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             with context.resources.compute.session() as device:
                 summary = predict(inputs["adapted_model"].folder, reading(inputs), node.task,
                                   settings, draft, device=device)
-            earlier = check(reading(inputs).database, node.task,
-                            kept(context.resources.store.open().root, node))
-            checked_chart(earlier, node.name, draft.notes / "came_true.png")
+            try:  # a picture beside the list: no list is lost for want of it
+                earlier = check(reading(inputs).database, node.task,
+                                kept(context.resources.store.open().root, node))
+                checked_chart(earlier, node.name, draft.notes / "came_true.png")
+            except (ValueError, KeyError, OSError, PolarsError) as error:
+                context.log.warning(f"earlier predictions could not be checked: {error}")
             return summary
 
         return build(context, node, inputs, make)

@@ -52,7 +52,8 @@ def server() -> Iterator[str]:
             for path in (folder, folder / "password"):
                 shutil.chown(path, who)
         _run(who, folder, "initdb", "--pgdata", data, "--username", USER, "--auth",
-             "scram-sha-256", "--pwfile", folder / "password", "--encoding", "UTF8")
+             "scram-sha-256", "--pwfile", folder / "password", "--encoding", "UTF8",
+             "--locale", "C")
         port = _free_port()
         _run(who, folder, "pg_ctl", "--pgdata", data, "--wait", "--log", folder / "log",
              "--options", f"-p {port} -c listen_addresses=127.0.0.1 "

@@ -81,7 +81,7 @@ def _one(database: Database, name: str, newest: int, folder: Path,
     task = load_task(database, name)
     frame = pl.read_parquet(folder / FILE)
     moment, until = facts["moment"], facts["moment"] + facts["timedelta"]
-    shown = {"at": said(moment), "until": said(until), "asked": facts["asked"],
+    shown = {"at": said(moment), "until": said(until), "asked": facts.get("asked", len(frame)),
              "metric": task.primary}
     nothing = {"value": None, "constant": None, "predicted": None, "observed": None}
     if until > newest:
