@@ -96,6 +96,8 @@ def _tell(done: Any, folder: Path, seconds: float) -> None:
                        ("timeless", "rows have no time: nobody ever sees them")):
         for where, count in getattr(done.losses, kind).items():
             typer.secho(f"{where}: {count:,} {what}", fg="yellow", err=True)
+    for line in done.changes:
+        typer.echo(line)
     for table, one in done.staged.items():
         for column, count in one.emptied.items():
             typer.secho(f"{table}.{column}: {count:,} values are empty now: NaN, infinite, beyond "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rowgraph.databases.checking import check_database
+from rowgraph.databases.database import Database
 from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.report import Report, near
 from rowgraph.databases.settings import NAME
@@ -36,6 +37,7 @@ class Imported:
         staged, shapes: by table, as it is called here; of a look without an import no shapes.
         losses: of keys and times.
         report: of the check of the finished folder; None of a look.
+        changes: since the import before, a line each; empty of a first one.
     """
 
     decisions: Decisions
@@ -45,6 +47,7 @@ class Imported:
     shapes: dict[str, Shape]
     losses: Losses
     report: Report | None
+    changes: tuple[str, ...] = ()
 
 
 def look(source: Source, folder: Path, tick: Tick = lambda table, rows: None, *,
@@ -139,10 +142,39 @@ def run_import(source: Source, folder: Path, *, tick: Tick = lambda table, rows:
     if report.problems:
         raise ImportFault("what was made is no sound database:\n" + "\n".join(
             map(str, report.problems)) + f"\nchange {folder / FILE} and import again")
+    changes = () if first else tuple(_changes(folder, made, tables, decisions))
     for part in ("db", "keys", "manifest.yaml", "knowledge.yaml"):
         _replace(made / part, folder / part)
     shutil.rmtree(made)
-    return Imported(decisions, first, tuple(notes), staged, shapes, numbering.losses, report)
+    return Imported(decisions, first, tuple(notes), staged, shapes, numbering.losses, report,
+                    changes)
+
+
+def _changes(old: Path, new: Path, tables: Mapping[str, FoundTable],
+             decisions: Decisions) -> Iterator[str]:
+    """What is otherwise than after the import before, and tables that nothing was decided about."""
+    decided = {decisions.found(t) for t in decisions.tables} | set(decisions.leave_out)
+    for name in sorted(set(tables) - decided):
+        if not tables[name].view:
+            yield (f"{name}: is new in the source and not imported; write `{name}: {{}}` under "
+                   f"`tables:` in {FILE}, or under `leave_out`")
+    if not (old / "manifest.yaml").exists():
+        return
+    before, now = Database.open(old), Database.open(new)
+    for name in before.tables:
+        if name not in now.tables:
+            yield f"{name}: is no longer imported"
+    for name in now.tables:
+        if name not in before.tables:
+            yield f"{name}: is new, {now.num_rows(name):,} rows"
+            continue
+        more = now.num_rows(name) - before.num_rows(name)
+        if more:
+            yield f"{name}: {more:+,} rows, {now.num_rows(name):,} now"
+        there, here = set(before.columns(name)), set(now.columns(name))
+        for word, some in (("new", here - there), ("gone", there - here)):
+            if some:
+                yield f"{name}: {word} columns: {', '.join(sorted(some))}"
 
 
 def _wanted(tables: Mapping[str, FoundTable], decisions: Decisions | None,

@@ -30,7 +30,8 @@ from rowgraph.serving.ranked import Lists, fit_ranked, same_lists
 from rowgraph.serving.scaling import temperature_for
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import LabelTable, Task
-from rowgraph.tasks.predictions import read_predictions
+from rowgraph.tasks.metrics import measure
+from rowgraph.tasks.predictions import SPLITS, read_predictions
 from rowgraph.yaml_files import read_yaml
 
 SAVED = ("untrained", "own_past", "windows", "trees", "finetuned", "history")
@@ -82,7 +83,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
                 0, named=True).items()},
         "weights": weights, "seeds": list(settings.seeds),
         "temperature": temperature_for(task, predictions, NAME, REGIME),
-        "knowledge": task.database.knowledge.as_dict(),
+        "metrics": _metrics(task, predictions), "knowledge": task.database.knowledge.as_dict(),
         "settings": settings.model_dump(mode="json"),
         "features": features_settings.model_dump(mode="json")}
     if task.task_type == "recommendation":
@@ -95,7 +96,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
     apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
     said_of = {"weights": weights, "members": len(members.found),
                "fitted_until": said(facts["cut"]), "n_fitted": facts["n_fitted"],
-               "served_from_measured": apart}
+               "served_from_measured": apart, **facts["metrics"]}
     if "explained" in facts:
         table = pl.read_parquet(draft.folder / IMPORTANCE).filter(level="relation")
         said_of |= {"temperature": facts["temperature"], "matters": {
@@ -158,6 +159,21 @@ def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members
             else:
                 fitted = model.fit(known[label], exam, seed, max(wanted))
                 members.add(part, drawn, label, wanted, pack(fitted))
+
+
+def _metrics(task: Task, predictions: Path) -> dict[str, float]:
+    """What the model reached under `rolling`, as it was measured: the mean over seeds, by split and
+    metric; what is undefined is left out."""
+    runs = [splits for run, splits in read_predictions(task, predictions).items()
+            if run.regime == REGIME and run.variant == NAME]
+    found = {}
+    for split in SPLITS:
+        for metric in task.metrics:
+            values = [measure(metric, task.labels(split).target, splits[split], task.train.target)
+                      for splits in runs]
+            if None not in values:
+                found[f"{split}_{metric}"] = float(np.mean(values))
+    return found
 
 
 def _question(task: Task) -> str:

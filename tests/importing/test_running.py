@@ -330,3 +330,28 @@ def test_values_that_no_type_can_hold_are_empty_and_counted(kind, tmp_path):
     frame = tables(tmp_path / "odd")["orders"]
     assert frame["many"].null_count() == 1
     assert frame["placed"].null_count() == 1
+
+
+def test_a_second_import_says_what_changed(sqlite, tmp_path):
+    folder = tmp_path / "shop"
+    assert imported(sqlite, folder).changes == ()
+    assert imported(sqlite, folder).changes == ()
+    with sqlite3.connect(sqlite) as connection:
+        connection.executescript("""
+            INSERT INTO orders (id, placed_at) VALUES (5000, '2023-12-01'), (5001, '2023-12-02');
+            DELETE FROM products WHERE sku = 'P6';
+            CREATE TABLE parcels (id integer PRIMARY KEY);
+            ALTER TABLE customers ADD COLUMN phone text;""")
+    connection.close()
+    edit(folder, orders={"columns": {"status": "drop", "total": "drop"}})
+    assert imported(sqlite, folder).changes == (
+        "parcels: is new in the source and not imported; write `parcels: {}` under `tables:` in "
+        "import.yaml, or under `leave_out`",
+        "customers: new columns: phone", "orders: +2 rows, 302 now", "orders: gone columns: total",
+        "products: -1 rows, 6 now")
+    content = yaml.safe_load((folder / "import.yaml").read_text())
+    del content["tables"]["order_items"]
+    content["leave_out"] = {**content.get("leave_out", {}), "order_items": "not wanted",
+                            "parcels": "not wanted"}
+    (folder / "import.yaml").write_text(yaml.safe_dump(content))
+    assert imported(sqlite, folder).changes == ("order_items: is no longer imported",)

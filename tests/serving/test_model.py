@@ -54,6 +54,7 @@ def test_what_is_served_is_what_was_measured(name, request, adapted):
     served = sum(w * answers.by_part[p] for p, w in summary["weights"].items())
     np.testing.assert_allclose(served, measured, atol=1e-5 * max(measured.std(), 1))
     assert summary["served_from_measured"] < 1e-3
+    assert f"test_{task.primary}" in summary
     assert len(answers.spread) == len(question.view.labels)
     assert (answers.spread >= 0).all()
     if task.task_type == "multiclass_classification":
