@@ -15,13 +15,12 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import psycopg
-from sklearn.metrics import roc_auc_score
 
-from examples.shop.best import log_loss, no_order_within
+from examples.shop.best import no_order_within
 from examples.shop.generating import START, Shop, make_shop
+from examples.shop.page import write_page
 from examples.shop.server import server
 
 TODAY = START + timedelta(days=640)
@@ -77,7 +76,7 @@ def main() -> None:
                                                               databases / "shop", "--yes"))
         steps.timed("a month later: check", lambda: commands("predict", name, "--profile", profile,
                                                              "--check"))
-    compare(shop, lists / "today.csv")
+    compare(shop, lists / "today.csv", folder / "shop.html")
     steps.show()
 
 
@@ -143,25 +142,23 @@ def load(url: str, shop: Shop, moment: datetime) -> None:
     print({name: len(frame) for name, frame in tables.items()}, f"until {moment:%Y-%m-%d}")
 
 
-def compare(shop: Shop, path: Path) -> None:
+def compare(shop: Shop, path: Path, written: Path) -> None:
     """How close predictions come to the best that can be said, and to what came true."""
     said = pl.read_csv(path)
     best = no_order_within(shop.until(TODAY), TODAY, HORIZON)
     later = shop.until(TODAY + timedelta(days=HORIZON))["orders"].filter(
         pl.col("placed_at") > TODAY)
     rows = said.join(best, on="id", how="inner")
-    target = (~rows["id"].is_in(later["customer_id"].unique().to_list())).cast(pl.Int8).to_numpy()
-    chance, prediction = rows["chance"].to_numpy(), rows["prediction"].to_numpy()
+    target = (~rows["id"].is_in(later["customer_id"].unique().to_list())).cast(
+        pl.Float64).to_numpy()
+    table = write_page(written, TODAY, HORIZON, target, rows["prediction"].to_numpy(),
+                       rows["chance"].to_numpy())
     print(f"\n{len(rows)} customers as of {TODAY:%Y-%m-%d}; {target.mean():.3f} did not order "
           f"again within {HORIZON} days")
-    print(f"{'':28}{'ROC-AUC':>8}{'log loss':>10}")
-    same = np.full(len(target), target.mean())
-    for name, found in (("RowGraph", prediction), ("the best possible", chance),
-                        ("their share, for all", same)):
-        print(f"{name:28}{roc_auc_score(target, found):8.4f}{log_loss(target, found):10.4f}")
-    apart = np.abs(prediction - chance)
-    print(f"distance from the best possible: mean {apart.mean():.3f}, nine of ten within "
-          f"{np.quantile(apart, 0.9):.3f}; correlation {np.corrcoef(prediction, chance)[0, 1]:.3f}")
+    for row in [table.head, *table.rows]:
+        print("".join(f"{cell:>{width}}" for cell, width in zip(row, (22, 9, 10, 38),
+                                                                strict=True)))
+    print(f"The page: {written}")
 
 
 if __name__ == "__main__":

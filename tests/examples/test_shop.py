@@ -8,6 +8,7 @@ import pytest
 
 from examples.shop.best import _chance, log_loss, no_order_within
 from examples.shop.generating import DAYS, LATE, PUT_OFF, START, make_shop
+from examples.shop.page import write_page
 
 NOW = START + timedelta(days=600)
 
@@ -63,3 +64,16 @@ def test_a_late_delivery_makes_it_likelier_that_it_was_the_last_order():
 
 def test_log_loss_is_that_of_a_coin_where_nothing_is_known():
     assert log_loss(np.array([0, 1]), np.array([0.5, 0.5])) == pytest.approx(np.log(2))
+
+
+def test_the_page_says_how_close_predictions_come(shop, tmp_path):
+    best = no_order_within(shop.until(NOW), NOW, 30)["chance"].to_numpy()
+    target = (np.random.default_rng(0).random(len(best)) < best).astype(float)
+    table = write_page(tmp_path / "new" / "shop.html", NOW, 30, target, best, best)
+    by_name = {row[0]: row[1:] for row in table.rows}
+    assert by_name["RowGraph"] == by_name["the best possible"]
+    assert by_name["RowGraph"][2] == "0.000"
+    assert by_name["their share, for all"][0] == "0.5000"
+    text = (tmp_path / "new" / "shop.html").read_text()
+    assert text.count("<svg") >= 2
+    assert "http://" not in text.replace("http://www.w3.org", "")
