@@ -224,9 +224,12 @@ def predict_command(
 
     environment = _environment(profile)
     if check:
+        if at or out or explain:
+            raise ValueError("--check scores the lists that were made before; leave out --at, "
+                             "--out and --explain")
         check_earlier(environment, task, as_json)
     else:
-        predict(environment, task, at, out, explain, track)
+        predict(environment, task, at, out, explain, track, as_json)
 
 
 @app.command()

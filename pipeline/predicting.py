@@ -12,7 +12,7 @@ from rowgraph.artifacts import ArtifactStore, Key
 
 
 def predict(environment: Environment, name: str, at: str | None, out: Path | None, explain: bool,
-            track: bool) -> None:
+            track: bool, as_json: bool = False) -> None:
     """Bring the database's rows up to date, ask the model, show the first rows.
 
     Nothing is trained: the model is the newest that this profile has made.
@@ -54,6 +54,9 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
     frame, summary = pl.read_parquet(artifact.folder / FILE), artifact.summary
     if out is not None:
         export(frame, out)
+    if as_json:
+        typer.echo(frame.write_json())
+        return
     print_table(
         f"{name} as of {summary['at']} (UTC), until {summary['until']}: {summary['asked']:,} "
         f"{summary['who']}", frame.columns,

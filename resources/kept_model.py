@@ -21,7 +21,7 @@ class KeptModel(PythonModel):
 
         config = context.model_config
         frame = list_of_today(Path(config["home"]), config["profile"], config["database"],
-                              config["task"])
+                              Path(config["model"]))
         self.keys = config["keys"]
         self.answers = frame.to_pandas()
         self.answers[self.keys] = self.answers[self.keys].astype(str)

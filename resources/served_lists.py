@@ -11,11 +11,12 @@ from rowgraph.artifacts import ArtifactError, ArtifactStore
 STAGES = ("source", "entity_graph", "cell_store")
 
 
-def list_of_today(home: Path, profile: str, database: str, task: str) -> pl.DataFrame:
+def list_of_today(home: Path, profile: str, database: str, model: Path) -> pl.DataFrame:
     """Everybody who is asked about right after the newest row, as `predictions` lists them.
 
     Args:
-        database, task: as keys of assets have them.
+        database: as keys of assets have it.
+        model: folder of `adapted_model`.
 
     Raises:
         ArtifactError: something that it is made of is not there.
@@ -28,7 +29,8 @@ def list_of_today(home: Path, profile: str, database: str, task: str) -> pl.Data
 
     store = ArtifactStore(home)
 
-    def folder(*key: str) -> Path:
+    def folder(stage: str) -> Path:
+        key = stage, database
         handle = read_handle(home, profile, key)
         artifact = handle and store.find(key, handle["recipe"])
         if not artifact:
@@ -36,16 +38,16 @@ def list_of_today(home: Path, profile: str, database: str, task: str) -> pl.Data
                                 f"'{profile}' in {home}; run `rowgraph run --profile {profile}`")
         return artifact.folder
 
-    source, graph, cells = (folder(stage, database) for stage in STAGES)
-    model = AdaptedModel.open(folder("adapted_model", database, task))
+    source, graph, cells = map(folder, STAGES)
+    opened = AdaptedModel.open(model)
     reading = Reading(Database.open(source), graph, cells)
-    asked = ask(reading.database, model.facts["task"]["name"])
-    return table_of(asked, model.answers(asked, reading, "cpu"))
+    asked = ask(reading.database, opened.facts["task"]["name"])
+    return table_of(asked, opened.answers(asked, reading, "cpu"))
 
 
-def save_served(folder: Path, home: Path, profile: str, database: str, task: str,
+def save_served(folder: Path, home: Path, profile: str, database: str,
                 model: Path) -> dict[str, Any]:
-    """Write an MLflow model that serves a kept one.
+    """Write an MLflow model that serves a kept one, this one and none that comes after it.
 
     Args:
         folder: made anew.
@@ -66,8 +68,8 @@ def save_served(folder: Path, home: Path, profile: str, database: str, task: str
 
     facts = AdaptedModel.open(model).facts
     keys, example = list(facts["keys"]), {k: [v] for k, v in facts["keys"].items()}
-    config = {"home": str(home.resolve()), "profile": profile, "database": database, "task": task,
-              "keys": keys}
+    config = {"home": str(home.resolve()), "profile": profile, "database": database,
+              "model": str(model.resolve()), "keys": keys}
     named = facts["task"]["task_type"] == "multiclass_classification"
     answers = [ColSpec("string" if named else "double", "prediction", required=False),
                *(ColSpec("double", f"probability of {c}", required=False)

@@ -152,7 +152,7 @@ class TrackingResource(dg.ConfigurableResource):
         _, database, task = artifact.key
         folder = Path(self.home) / "mlflow" / "served" / database / task / artifact.recipe
         if not (folder / "MLmodel").exists():
-            save_served(folder, Path(self.home), profile, database, task, artifact.folder)
+            save_served(folder, Path(self.home), profile, database, artifact.folder)
         name = f"rowgraph-{database}-{task}"
         version = register(client, name, artifact, artifact.manifest["origin"].get(
             "mlflow_run_id") or None, folder)

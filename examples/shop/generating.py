@@ -27,6 +27,7 @@ CHANNELS = {"search": 1.0, "friend": 1.5, "advert": 0.6}
 LATE = 0.2  # share of orders that are delivered late
 PUT_OFF = {True: 0.35, False: 0.04}  # chance that such a delivery was the last one
 DELIVERY = {True: 9.0, False: 2.0}  # days until it is delivered
+KINDS, PRODUCTS = ("shelf", "lamp", "chair", "table", "plant"), 80
 DELETED, DELETED_AFTER = 0.25, 21.0  # share of those put off who delete their account; days
 
 
@@ -98,21 +99,24 @@ def make_shop(customers: int = 3000, seed: int = 0) -> Shop:
 
 
 def _products(random: np.random.Generator) -> pl.DataFrame:
-    kinds = ("shelf", "lamp", "chair", "table", "plant")
+    numbers = range(PRODUCTS)
     return pl.DataFrame({
-        "sku": [f"{kinds[i % 5][:2].upper()}-{i:03}" for i in range(80)],
-        "name": [f"{kinds[i % 5]} no. {i}" for i in range(80)],
-        "category": [kinds[i % 5] for i in range(80)],
-        "price": np.round(random.gamma(3, 12, 80) + 4, 2).tolist()})
+        "sku": [_sku(i) for i in numbers], "name": [f"{KINDS[i % 5]} no. {i}" for i in numbers],
+        "category": [KINDS[i % 5] for i in numbers],
+        "price": np.round(random.gamma(3, 12, PRODUCTS) + 4, 2).tolist()})
+
+
+def _sku(number: int) -> str:
+    return f"{KINDS[number % 5][:2].upper()}-{number:03}"
 
 
 def _orders(random: np.random.Generator, keys: list[str], orders: list[tuple[int, float]],
             deliveries: list[tuple[float, bool]]) -> dict[str, pl.DataFrame]:
-    count = len(orders)
+    count, skus = len(orders), pl.Series([_sku(i) for i in range(PRODUCTS)])
     lines = random.integers(1, 4, count)
     number = np.repeat(np.arange(count), lines)
     first = np.repeat(np.cumsum(lines) - lines, lines)
-    skus, price = _products(np.random.default_rng(0))["sku"], random.gamma(3, 12, len(number))
+    price = random.gamma(3, 12, len(number))
     quantity = random.integers(1, 4, len(number))
     total = np.bincount(number, weights=quantity * price, minlength=count)
     ids = np.arange(1001, 1001 + count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from pydantic import Field, field_validator
 
 from rowgraph.settings import Section
@@ -22,21 +24,26 @@ class PredictionsSettings(Section):
     @field_validator("at", mode="before")
     @classmethod
     def _a_moment(cls, value: object) -> object:
-        if value is None:
-            return None
-        import numpy as np
-
-        try:
-            moment = np.datetime64(str(value), "us")
-        except ValueError:
-            moment = np.datetime64("NaT")
-        if np.isnat(moment):
-            raise ValueError(f"{value!r} is no date; write it as 2026-11-27 or 2026-11-27T08:00")
-        return str(value)
+        if value is not None:
+            moment_of(str(value))
+        return value if value is None else str(value)
 
     @property
     def moment(self) -> int | None:
         """Microseconds since 1970."""
-        import numpy as np
+        return None if self.at is None else moment_of(self.at)
 
-        return None if self.at is None else int(np.datetime64(self.at, "us").astype(np.int64))
+
+def moment_of(text: str) -> int:
+    """Microseconds since 1970 of an ISO 8601 date or time; without a zone it is UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date; write it as 2026-11-27 or 2026-11-27T08:00"
+                         ) from None
+    found = found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found
+    return (found - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)

@@ -113,6 +113,11 @@ def test_a_list_of_today_next_weeks_and_what_came_of_it(kept):
     assert frame.columns == ["id", "prediction", "spread", "rank"]
     assert frame["id"].str.ends_with("-0000-4000-8000-000000000000").all()
     assert "orders of 2023-" in done.stdout
+    again = here("predict", "shop/again", "-p", profile, "--no-track", "--json", home=folder)
+    assert [row["id"] for row in json.loads(again.stdout)] == frame["id"].to_list()
+    both = here("predict", "shop/again", "-p", profile, "--check", "--explain", home=folder)
+    assert both.returncode == 1
+    assert "leave out --at" in both.stderr
 
     found = rows()  # three weeks later
     last = found["orders"][-1]
@@ -140,9 +145,9 @@ def test_mlflow_serves_the_list_by_key(kept):
 
     folder, _ = kept
     model = next(folder.glob("artifacts/adapted_model/shop/again/*/model.json")).parent
-    save_served(folder / "served", folder, "shop", "shop", "again", model)
+    save_served(folder / "served", folder, "shop", "shop", model)
     assert not list((folder / "served").rglob("*.pkl"))
-    frame = list_of_today(folder, "shop", "shop", "again")
+    frame = list_of_today(folder, "shop", "shop", model)
     loaded = mlflow.pyfunc.load_model(str(folder / "served"))
     asked = pd.DataFrame({"id": [str(frame["id"][3]), "nobody"]})
     found = loaded.predict(asked)

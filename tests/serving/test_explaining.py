@@ -78,9 +78,13 @@ def test_what_decides_a_task_matters_and_what_does_not_does_not(shop, features_o
     task = load_task(shop, "again")
     settings = RowgraphMetricsSettings(folds=2)
     found = importance_of(task, Exams.of(task, settings), features_of(task))
-    relations = found.table.filter(level="relation")
-    assert set(relations["relation"]) >= {"orders by customer_id", "customers", "own labels"}
+    relations = found.table.filter(level="relation")  # everybody orders every 35 days
     assert relations["increase"].is_sorted(descending=True)
+    by_name = {row["relation"]: row for row in relations.iter_rows(named=True)}
+    assert relations["relation"][0] == "orders by customer_id"
+    assert by_name["orders by customer_id"]["low"] > 0.05
+    assert by_name["customers"]["low"] <= 0 <= by_name["customers"]["high"]
+    assert by_name["customers"]["high"] < 0.01
     assert found.table.select((pl.col("low") <= pl.col("increase") + 1e-9).all()).item()
     assert found.loss == "log_loss"
-    assert 0 <= found.reached <= 1
+    assert found.reached > 0.8

@@ -9,12 +9,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rowgraph.artifacts import ArtifactError, Draft
-from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.serving.fitting import fit_adapted, newest_question
 from rowgraph.serving.model import AdaptedModel
 from rowgraph.tasks.predictions import read_predictions
+from tests.serving.conftest import FEATURES
 
-FEATURES = WindowFeaturesSettings(folds=2, regimes=("frozen_db", "rolling"), max_features=60)
 KINDS = ["world", "regression_world", "multiclass"]
 
 

@@ -8,13 +8,8 @@ import polars as pl
 import pytest
 
 from rowgraph.artifacts import Draft
-from rowgraph.cells.settings import CellStoreSettings
-from rowgraph.cells.store import write_cell_store
 from rowgraph.databases.database import Database
 from rowgraph.evaluation.nonsense import write_nonsense
-from rowgraph.features.settings import WindowFeaturesSettings
-from rowgraph.forecasting.own_past import Reading
-from rowgraph.graph.entity_graph import build_entity_graph
 from rowgraph.serving.asking import newest_of
 from rowgraph.serving.checking import check
 from rowgraph.serving.fitting import fit_adapted
@@ -22,26 +17,7 @@ from rowgraph.serving.predicting import FILE, export, predict
 from rowgraph.serving.settings import PredictionsSettings
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.metrics import measure
-
-DAY = 86_400_000_000
-FEATURES = WindowFeaturesSettings(folds=2, regimes=("frozen_db", "rolling"), max_features=60)
-
-
-def at(moment: int) -> str:
-    return str(np.datetime64(moment, "us"))
-
-
-@pytest.fixture(scope="session")
-def reading_of(tmp_path_factory):
-    def build(database):
-        folder = tmp_path_factory.mktemp("reading")
-        for name in ("graph", "cells"):
-            (folder / name).mkdir()
-        build_entity_graph(database).save(folder / "graph")
-        write_cell_store(database, CellStoreSettings(), Draft(folder / "cells"))
-        return Reading(database, folder / "graph", folder / "cells")
-
-    return build
+from tests.serving.conftest import DAY, FEATURES, at
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +130,14 @@ def test_a_database_that_lost_a_table_is_refused_and_one_that_lost_little_is_not
         predicted(Database.open(tmp_path / "shop"))
 
 
-@pytest.mark.parametrize("wrong", ["tomorrow", "2026-13-01", "", "NaT"])
+@pytest.mark.parametrize("wrong", ["tomorrow", "today", "now", "2026-13-01", "", "NaT"])
 def test_a_date_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError, match="is no date"):
         PredictionsSettings(at=wrong)
+
+
+def test_a_date_without_a_zone_is_utc():
+    day = np.datetime64("2026-11-27", "us").astype(int)
+    assert PredictionsSettings(at="2026-11-27").moment == day
+    assert PredictionsSettings(at="2026-11-27T02:00+02:00").moment == day
+    assert PredictionsSettings(at="2026-11-27T00:00:00.000001").moment == day + 1

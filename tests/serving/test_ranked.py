@@ -18,7 +18,7 @@ from rowgraph.serving.model import AdaptedModel
 from rowgraph.serving.predicting import FILE, predict
 from rowgraph.serving.settings import PredictionsSettings
 from rowgraph.tasks.loading import load_task
-from tests.serving.test_predicting import DAY, at, reading_of  # noqa: F401
+from tests.serving.conftest import DAY, at
 
 QUERY = "PREDICT LIST_DISTINCT(order_items.sku, 0, 14) RANK TOP 3 FOR EACH customers.id"
 
@@ -40,7 +40,7 @@ def listed(shop_of, hybrid_ground, features_of, silent, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def recommended(listed, reading_of, tmp_path_factory):  # noqa: F811
+def recommended(listed, reading_of, tmp_path_factory):
     def run(database, moment=None):
         folder = tmp_path_factory.mktemp("predictions")
         summary = predict(listed[1], reading_of(database), "again", PredictionsSettings(
