@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from assets.building import build, settings_of, spec
+from assets.building import build, spec
 from assets.catalog import AssetNode
 from assets.checks import SUSPECTS, no_open_suspects
+from assets.launchpad import settings_of
 
 
 def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:

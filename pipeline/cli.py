@@ -1,9 +1,6 @@
 """The console script `rowgraph`: a thin door to the same definitions that the Dagster UI shows."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -262,51 +259,9 @@ def ui(profile: ProfileOption = None,
        port: Annotated[int, typer.Option(help="Of the Dagster UI.")] = 3000,
        mlflow_port: Annotated[int, typer.Option(help="Of the MLflow UI.")] = 5000) -> None:
     """Dagster UI and MLflow, both on 127.0.0.1 only; Ctrl-C stops both."""
-    from pipeline.environment import ROOT
-    from resources.tracking import TrackingResource
+    from pipeline.ui import serve
 
-    environment = _environment(profile)
-    config = environment.instance_config()
-    tracking = TrackingResource(home=str(environment.home), uri=environment.tracking_uri)
-    tracking.client()
-    bin_folder = Path(sys.executable).parent
-    environ = {**os.environ, "DAGSTER_HOME": str(config.parent),
-               "ROWGRAPH_HOME": str(environment.home), "MLFLOW_DISABLE_TELEMETRY": "true",
-               "ROWGRAPH_PROFILE": str(Path(profile).resolve()) if _is_file(profile)
-               else environment.profile.name,
-               "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
-                 "-p", str(port)]]
-    if not (environment.tracking_uri or "").startswith("http"):
-        commands.append([bin_folder / "mlflow", "server", "--backend-store-uri",
-                         tracking.tracking_uri, "--host", "127.0.0.1", "--port",
-                         str(mlflow_port)])
-    typer.echo(f"Dagster  http://127.0.0.1:{port}\nMLflow   http://127.0.0.1:{mlflow_port}\n"
-               "Ctrl-C stops both.")
-    _serve(commands, environ, ROOT)
-
-
-def _is_file(profile: str | None) -> bool:
-    return profile is not None and profile not in profile_names() and Path(profile).is_file()
-
-
-def _serve(commands: list[list[Any]], environ: dict[str, str], folder: Path) -> None:
-    processes = [subprocess.Popen([str(c) for c in command], cwd=folder, env=environ,
-                                  start_new_session=True) for command in commands]
-
-    def stop(*_: object) -> None:
-        for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while all(process.poll() is None for process in processes):
-        time.sleep(0.3)
-    stop()
-    codes = [process.wait() for process in processes]
-    if any(code not in (0, -signal.SIGINT, -signal.SIGTERM) for code in codes):
-        raise typer.Exit(1)
+    serve(_environment(profile), profile, port, mlflow_port)
 
 
 def _refuse(environment: Any, problems: list[str], as_json: bool = False) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import dagster as dg
 
+from resources.registry import MODELS, register
 from rowgraph.artifacts import Artifact
 
-MODELS = {"bart_checkpoint": "rowgraph-bart", "sage_weights": "rowgraph-sage"}
 LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
 
 
@@ -167,24 +167,3 @@ class TrackingResource(dg.ConfigurableResource):
             version = register(client, MODELS[stage], artifact,
                                artifact.manifest["origin"].get("mlflow_run_id") or None)
             client.set_registered_model_alias(MODELS[stage], "champion", version)
-
-
-def register(client: Any, model: str, artifact: Artifact, run_id: str | None,
-             folder: Path | None = None) -> str:
-    """Register an artifact as a version of a model, once; returns the version.
-
-    Args:
-        folder: what the version points to; None is the artifact's own.
-    """
-    from mlflow.exceptions import MlflowException
-
-    with contextlib.suppress(MlflowException):
-        client.create_registered_model(model)
-    for known in client.search_model_versions(f"name='{model}'"):
-        if known.tags.get("recipe") == artifact.recipe:
-            return known.version
-    source = (folder or artifact.folder).resolve().as_uri()
-    version = client.create_model_version(model, source, run_id,
-                                          tags={"recipe": artifact.recipe,
-                                                "data_version": artifact.data_version})
-    return version.version

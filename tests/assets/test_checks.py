@@ -1,5 +1,5 @@
-from assets.building import _table_of
 from assets.checks import health_checks, no_open_suspects, rows_fit
+from assets.describing import _table_of
 
 HEALTH = {"spread": 0.4, "effective_rank": 3.0, "table_purity": 0.9, "norm_of_mean": 1.0,
           "table_spread": {"shop.orders": 0.1}}

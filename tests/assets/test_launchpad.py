@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from assets.building import launchpad_schema
+from assets.launchpad import launchpad_schema
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.profiles import STAGES, load_profile
 
