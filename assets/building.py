@@ -15,13 +15,14 @@ import dagster as dg
 from assets.catalog import AssetNode
 from assets.describing import metadata_of
 from assets.launchpad import launchpad_schema, settings_of
+from assets.reporting import Reporting, explained
 from resources.progress import ProgressResource
 from resources.store import StoreResource
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import Artifact, ArtifactError, Draft, recipe_of
+from rowgraph.progress import Log
 
 GPU_POOL = "gpu"
-Log = Callable[[int, Mapping[str, float]], None]
 Make = Callable[[Draft, Any, Log], Mapping[str, Any]]
 
 
@@ -38,6 +39,7 @@ def spec(node: AssetNode, code_version: str, description: str, **extra: Any) -> 
     }
 
 
+@explained()
 def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[str, Artifact],
           make: Make, outside: Mapping[str, str] | None = None) -> dg.Output[Artifact]:
     """Make or reuse the artifact of an asset, tracked and described.
@@ -52,7 +54,11 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
     progress: ProgressResource = context.resources.progress
     settings, force = settings_of(context, node)
     versions = {**{n: a.data_version for n, a in inputs.items()}, **(outside or {})}
-    effective = settings.effective()
+    effective, usual = settings.effective(), node.section.effective()
+    changed = {name: value for name, value in effective.items() if value != usual[name]}
+    if changed:
+        context.instance.add_run_tags(context.run_id, {
+            f"overridden/{node.name}": ", ".join(f"{k}={v}" for k, v in changed.items())})
     recipe = recipe_of(node.stage, node.revision, effective, versions)
     started = time.perf_counter()
     _reset_peak_memory()
@@ -60,15 +66,11 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
     if reusable:
         artifact, _ = store.open().build(node.key, node.revision, effective, versions, _never)
     else:
-        progress.start(node.name)
         tags = {"asset": node.name, "profile": store.profile, "recipe": recipe,
                 "code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
                 "dagster_run_id": context.run_id}
-        with tracking.run(node.name, effective, tags) as tracked:
-            def log(step: int, metrics: Mapping[str, float]) -> None:
-                tracked.log(step, metrics)
-                progress.update(step, metrics)
-
+        with tracking.run(node.name, effective, tags) as tracked, Reporting(
+                context, node.name, tracked, progress, tracking.url(tracked.origin)) as log:
             artifact, _ = store.open().build(
                 node.key, node.revision, effective, versions,
                 lambda draft: make(draft, settings, log), force=force,
@@ -84,8 +86,7 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
         artifact,
         data_version=dg.DataVersion(artifact.data_version),
         metadata=metadata_of(artifact, reusable, seconds, peak, tracking),
-        tags=None if effective == node.section.effective() else {
-            "dagster/code_version": f"launchpad-{recipe[:8]}"},
+        tags={"dagster/code_version": f"launchpad-{recipe[:8]}"} if changed else None,
     )
 
 

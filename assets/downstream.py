@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.building import GPU_POOL, Log, build, spec
+from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
 from assets.forecasting import reading
 from rowgraph.artifacts import Artifact
+from rowgraph.progress import Log
 from rowgraph.sage.settings import SageWeightsSettings
 
 

@@ -6,6 +6,7 @@ from assets.building import build, spec
 from assets.catalog import AssetNode
 from assets.checks import SUSPECTS, no_open_suspects
 from assets.launchpad import settings_of
+from assets.reporting import explained
 
 
 def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -20,8 +21,9 @@ def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _source(context: dg.AssetExecutionContext):
         settings, _ = settings_of(context, node)
         databases = context.resources.databases
-        origin = databases.resolve(settings)
-        extra, fingerprint = databases.extra_tasks(settings.name)
+        with explained():
+            origin = databases.resolve(settings)
+            extra, fingerprint = databases.extra_tasks(settings.name)
         outside = {"origin": origin.fingerprint} | ({"tasks": fingerprint} if extra else {})
 
         def make(draft, settings, log):

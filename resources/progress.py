@@ -19,8 +19,8 @@ class ProgressResource(dg.ConfigurableResource):
     def start(self, name: str) -> None:
         """An asset starts to be made."""
 
-    def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """It has reached a step."""
+    def update(self, step: int, metrics: Mapping[str, float], of: int | None = None) -> None:
+        """It has reached a step, of so many where that is known."""
 
     def finish(self, name: str, *, reused: bool, seconds: float, peak_mib: float) -> None:
         """It is made, or was found finished."""
@@ -64,14 +64,15 @@ class TerminalProgress:
         if not self.console.is_terminal:
             self.console.print(f"… {name}", highlight=False)
 
-    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+    def update(self, step: int, metrics: Mapping[str, float], of: int | None = None) -> None:
         """Show its step and newest metrics, ten times a second at most."""
         now = time.monotonic()
         if now - self._last < 0.1:
             return
         self._last = now
         shown = "  ".join(f"{k} {v:.4g}" for k, v in list(metrics.items())[:SHOWN])
-        self._bar.update(self._task, detail=f"step {step}  {shown}")
+        whole = f" of {of}" if of else ""
+        self._bar.update(self._task, detail=f"step {step}{whole}  {shown}")
 
     def finish(self, name: str, *, reused: bool, seconds: float, peak_mib: float) -> None:
         """Count it and leave a line."""

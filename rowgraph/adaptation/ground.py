@@ -22,11 +22,12 @@ from rowgraph.adaptation.heads import Answer, answer_of
 from rowgraph.adaptation.inputs import Inputs
 from rowgraph.adaptation.joint.vectors import JointVectors
 from rowgraph.adaptation.settings import Candidate, DownstreamMetricsSettings
-from rowgraph.adaptation.training import Log, train
+from rowgraph.adaptation.training import train
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors, held
 from rowgraph.artifacts import write_json
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.random_twin import RandomTwin
 from rowgraph.tasks.folds import Fold, View, aged, folds_of
 from rowgraph.tasks.label_tables import LabelTable, Task

@@ -12,11 +12,11 @@ import torch
 from rowgraph.adaptation.choosing import Adapted, adapt
 from rowgraph.adaptation.ground import FINAL, Ground
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
-from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.adaptation.workers import Crew
 from rowgraph.artifacts import Draft
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.tasks.choosing import choice_table
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure

@@ -9,7 +9,7 @@ differences of variants.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 ROWS = 65_536  # label rows that the head answers at once
 
-Log = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,8 @@ import torch
 
 from rowgraph.adaptation.ground import Ground, Trained, Training
 from rowgraph.adaptation.layout import ground_of, lay_out
-from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
+from rowgraph.progress import Log
 from rowgraph.side_by_side import processes_of
 
 FEW = 50_000  # label rows passed through a graph, all trainings together: not worth a process
@@ -172,8 +172,8 @@ def main(folder: Path, state: Path) -> None:
     def say(words: Mapping[str, Any]) -> None:
         print(WORD + json.dumps(words), flush=True)
 
-    def log(step: int, metrics: dict[str, float]) -> None:
-        say({"log": [step, metrics]})
+    def log(*said: Any) -> None:
+        say({"log": said})
 
     while True:
         facts = json.loads(orders.get())

@@ -12,7 +12,7 @@ Trail, window, order, shape and trees are chosen on folds (docs/decisions/recomm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from rowgraph.adaptation.recommendation.lists import PastList, filled_up, lists_
 from rowgraph.adaptation.recommendation.ranking import SHAPES, best_first, fit_ranker
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.settings import BaselineMetricsSettings
+from rowgraph.progress import Log
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.choosing import Chosen, Score, choice_table, choose
 from rowgraph.tasks.label_tables import Task
@@ -32,7 +33,6 @@ from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run, write_predictions
 from rowgraph.tasks.regimes import Regime
 
-Log = Callable[[int, Mapping[str, float]], None]
 TREES = (10, 20, 40, 80)  # at which a ranker is scored
 
 

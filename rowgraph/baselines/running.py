@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, p
 from rowgraph.baselines.entity_row import EntityRow
 from rowgraph.baselines.settings import BaselineMetricsSettings
 from rowgraph.features.store import WindowFeatures
+from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
 from rowgraph.tasks.regimes import Regime
 
-Log = Callable[[int, Mapping[str, float]], None]
 SCIENTIST = ("data_scientist", "data_scientist_linear", BLEND)
 SHOWN = 50  # features whose importance is written, a regime
 IMPORTANCES = {"regime": pl.String, "model": pl.String, "feature": pl.String,

@@ -30,9 +30,9 @@ from rowgraph.encoding import inference
 from rowgraph.encoding.precision import usable_precision
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.vocabulary import CheckpointError, quiet
+from rowgraph.progress import Log
 from rowgraph.rows.linearization import ATTRIBUTE
 
-Log = Callable[[int, dict[str, float]], None]
 TOKENIZED_AT_A_TIME = 256  # texts: enough to be worth a task, few enough to share among threads
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import polars as pl
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
 from rowgraph.embeddings import EmbeddingError, EmbeddingStore, OverlaidEmbeddings, mapped
-from rowgraph.encoding.encoder import Log, RowEncoder
+from rowgraph.encoding.encoder import RowEncoder
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
+from rowgraph.progress import Log
 from rowgraph.rows.linearization import linearize_frame
 
 
@@ -129,19 +130,23 @@ def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpo
                    shard: int) -> dict[str, Any]:
     """Encode some tables; what `store.json` says of them."""
     encoder = RowEncoder.open(checkpoint_folder, settings, device)
-    tables, done = {}, 0
+    tables, done, encoded, of = {}, 0, 0, sum(map(database.num_rows, columns))
     for table, attributes in columns.items():
         target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
         if not target.exists():
-            _encode_table(database, table, attributes, encoder, draft, target, shard, log, done)
+            _encode_table(database, table, attributes, encoder, draft, target, shard,
+                          lambda rows, texts, done=done, encoded=encoded: log(
+                              done + rows, {"encoded_texts": float(encoded + texts)}, of))
         tables[table] = json.loads(facts.read_text())["table"]
-        done += tables[table]["distinct"]
+        done += tables[table]["rows"]
+        encoded += tables[table]["distinct"]
     return {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
             "precision": encoder.precision, "tables": tables}
 
 
 def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
-                  draft: Draft, target: Path, shard: int, log: Log, before: int) -> None:
+                  draft: Draft, target: Path, shard: int,
+                  log: Callable[[int, int], None]) -> None:
     """Vectors of a table's rows in the state folder, published at the end; continues where it
     stopped. The texts that are new in a shard are encoded, then earlier ones are looked up."""
     first_N = first_rows(row_texts(database, table, columns, shard))
@@ -166,8 +171,7 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
         memory[again] = memory[first_N[again]]
         memory.flush()
         write_json(progress, {"rows": int(rows[-1]) + 1})
-        encoded_texts = before + int(distinct_N[:rows[-1] + 1].sum())
-        log(encoded_texts, {"encoded_texts": encoded_texts})
+        log(int(rows[-1]) + 1, int(distinct_N[:rows[-1] + 1].sum()))
     cut_N = np.load(cut, mmap_mode="r", allow_pickle=False)
     share = float(cut_N[first_N].mean()) if len(first_N) else 0.0
     write_json(progress, {"table": {"rows": len(first_N), "distinct": int(distinct_N.sum()),

@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from rowgraph.artifacts import Draft
-from rowgraph.encoding.encoder import Log
 from rowgraph.evaluation.averages import answer_rows
 from rowgraph.evaluation.calibration import calibrate
 from rowgraph.evaluation.comparison import (
@@ -21,6 +20,7 @@ from rowgraph.evaluation.comparison import (
 from rowgraph.evaluation.resamples import Resamples
 from rowgraph.evaluation.scoring import metric_rows, score_task, unavailable_rows
 from rowgraph.evaluation.settings import EvaluationSettings
+from rowgraph.progress import Log
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.predictions import Run, read_predictions
 

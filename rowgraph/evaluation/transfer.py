@@ -23,13 +23,14 @@ from torch import Tensor
 
 from rowgraph.adaptation.heads import answer_of
 from rowgraph.adaptation.inputs import Inputs
-from rowgraph.adaptation.training import Log, train
+from rowgraph.adaptation.training import train
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors, held
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.embeddings import Embeddings
 from rowgraph.evaluation.settings import TransferMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.randomness import generator
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.tasks.folds import View

@@ -8,7 +8,7 @@ hold anything that names of tables and columns hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,13 @@ from rowgraph.features.events import Seeds
 from rowgraph.features.label_history import history_of
 from rowgraph.features.matrix import LIMIT, compute, of_seeds
 from rowgraph.features.settings import WindowFeaturesSettings
+from rowgraph.progress import Log
 from rowgraph.tasks.folds import View, folds_of, views_of
 from rowgraph.tasks.label_tables import Task
 
 COLUMNS = "columns.parquet"
 GROUP_ROWS = 16_384  # rows of a row group, hence of a view that are in memory when it is written
 
-Log = Callable[[int, dict[str, float]], None]
 
 
 def write_window_features(task: Task, settings: WindowFeaturesSettings, draft: Draft, *,

@@ -27,8 +27,9 @@ from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.questions import Questions
 from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings, OwnPastWeightsSettings
-from rowgraph.forecasting.training import Log, Past, Weights, examine, train
+from rowgraph.forecasting.training import Past, Weights, examine, train
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.folds import folds_of
 from rowgraph.tasks.label_tables import Task
@@ -113,7 +114,8 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         curves += [{"end": end, "seed": seed, **point} for point in found["curve"]]
         examined += [{"end": end, "seed": seed, "score": name, "value": value}
                      for name, value in found["scores"].items()]
-        log((number + 1) * settings.steps, {f"{end}/seed{seed}/loss": found["curve"][-1]["loss"]})
+        log((number + 1) * settings.steps, {f"{end}/seed{seed}/loss": found["curve"][-1]["loss"]},
+            len(jobs) * settings.steps)
     pl.DataFrame(curves, schema=CURVES, orient="row").write_parquet(draft.path("curves.parquet"))
     frame = pl.DataFrame(examined, schema=EXAMINED, orient="row")
     frame.write_parquet(draft.path("examined.parquet"))

@@ -27,8 +27,9 @@ from rowgraph.forecasting.questions import Questions
 from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings, ForecastWeightsSettings
 from rowgraph.forecasting.synthetic import write_synthetic
-from rowgraph.forecasting.training import Log, Past, Weights, examine, train
+from rowgraph.forecasting.training import Past, Weights, examine, train
 from rowgraph.graph.entity_graph import build_entity_graph
+from rowgraph.progress import Log
 
 EXAMINED = {"database": pl.String, "score": pl.String, "value": pl.Float64}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from rowgraph.forecasting.objective import QuestionHead, loss_of, scores
 from rowgraph.forecasting.questions import Asked, Questions
 from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings
+from rowgraph.progress import Log
 from rowgraph.randomness import generator, stable_seed
 
-Log = Callable[[int, Mapping[str, float]], None]
 FLOOR = 0.03  # of the learning rate, at the end of its cosine
 CLIP = 1.0  # norm of gradients
 LOGS = 20  # a training
@@ -151,7 +151,7 @@ def train(pasts: Sequence[Past], weights: Weights, settings: ForecastSettings, *
                              "the learning_rate of this stage and run again")
         if (step + 1) % max(1, settings.steps // LOGS) == 0 or step + 1 == settings.steps:
             curve.append({"step": step + 1, "loss": float(np.mean(losses))})
-            log(step + 1, {"loss": curve[-1]["loss"]})
+            log(step + 1, {"loss": curve[-1]["loss"]}, settings.steps)
             losses = []
         if state is not None and (step + 1) % settings.save_steps == 0:
             part = state.with_suffix(".part")

@@ -24,8 +24,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from rowgraph.encoding.encoder import Log
 from rowgraph.language.vocabulary import quiet
+from rowgraph.progress import Log
 from rowgraph.rows.linearization import MARKERS, VALUE, unescape
 
 

@@ -22,7 +22,6 @@ import polars as pl
 
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
-from rowgraph.encoding.encoder import Log
 from rowgraph.imputation.answers import Answers, AskedColumn, answer_rows, score_columns
 from rowgraph.imputation.cells import (
     SplitTable,
@@ -37,6 +36,7 @@ from rowgraph.imputation.cells import (
 from rowgraph.imputation.filling import CellFiller, Filling
 from rowgraph.imputation.guesses import Attributes, lightgbm_guesses, most_frequent, spread
 from rowgraph.imputation.settings import ImputationMetricsSettings
+from rowgraph.progress import Log
 from rowgraph.rows.linearization import linearize_frame
 
 SKIPPED = {"database": pl.String, "regime": pl.String, "table": pl.String, "column": pl.String,

@@ -19,8 +19,8 @@ from accelerate.utils import reduce, wait_for_everyone
 from transformers import BartForConditionalGeneration, TrainerCallback
 
 from rowgraph.artifacts import write_json
-from rowgraph.encoding.encoder import Log
 from rowgraph.language.batching import MaskedRows, StepBatches
+from rowgraph.progress import Log
 
 LOGS_A_RUN = 200
 CURVES = {"step": pl.Int64, "train_loss": pl.Float64, "learning_rate": pl.Float64,
@@ -85,7 +85,7 @@ class Checkpointing(TrainerCallback):
         if state.global_step % self.log_steps == 0 and state.is_world_process_zero:
             recent = [row[1] for row in self.curve[-self.log_steps:]]
             self.log(state.global_step, {"train_loss": sum(recent) / len(recent),
-                                         "learning_rate": self.learning_rate})
+                                         "learning_rate": self.learning_rate}, state.max_steps)
         within = state.global_step % self.steps_an_epoch != 0
         control.should_save = within and self._due(state.global_step)
 
@@ -102,7 +102,7 @@ class Checkpointing(TrainerCallback):
         self.curve[-1][3] = loss
         if not state.is_world_process_zero:
             return
-        self.log(step, {"validation_loss": loss})
+        self.log(step, {"validation_loss": loss}, state.max_steps)
         if loss < self.best["loss"]:
             old, self.best = self.best_folder, {"step": step, "loss": loss}
             shutil.rmtree(self.best_folder, ignore_errors=True)

@@ -36,7 +36,7 @@ from transformers import (
 )
 
 from rowgraph.artifacts import Draft, write_json
-from rowgraph.encoding.encoder import Log, RowEncoder
+from rowgraph.encoding.encoder import RowEncoder
 from rowgraph.encoding.precision import usable_precision
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.batching import MaskedRows, StepBatches, tokenize_rows
@@ -51,6 +51,7 @@ from rowgraph.language.vocabulary import (
     seeded,
     train_tokenizer,
 )
+from rowgraph.progress import Log
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.rows.splitting import SPLITS
 

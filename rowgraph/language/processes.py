@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rowgraph.artifacts import Draft, write_json
-from rowgraph.encoding.encoder import Log
 from rowgraph.language.settings import BartCheckpointSettings
+from rowgraph.progress import Log
 
 PROGRESS = "rowgraph progress "  # marks our lines among those of the launcher
 
@@ -59,8 +59,7 @@ def fine_tune_in_processes(corpus_parquet: Path, settings: BartCheckpointSetting
     try:
         for line in launcher.stdout:
             if line.startswith(PROGRESS):
-                step, metrics = json.loads(line.removeprefix(PROGRESS))
-                log(step, metrics)
+                log(*json.loads(line.removeprefix(PROGRESS)))
         launcher.wait()
     except BaseException:
         os.killpg(launcher.pid, signal.SIGKILL)  # what was saved is continued from
@@ -99,8 +98,8 @@ def main(order: Path) -> None:
     first = PartialState(cpu=facts["device"] == "cpu").is_main_process
     answer = order.with_suffix(".answer.json")
 
-    def log(step: int, metrics: dict[str, float]) -> None:
-        print(PROGRESS + json.dumps([step, metrics]), flush=True)
+    def log(*said: Any) -> None:
+        print(PROGRESS + json.dumps(said), flush=True)
 
     try:
         summary = fine_tune(Path(facts["corpus"]),

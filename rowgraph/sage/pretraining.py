@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.encoding.precision import usable_precision
+from rowgraph.progress import Log
 from rowgraph.randomness import torch_generator
 from rowgraph.sage.graph_use import (
     TableYardsticks,
@@ -37,7 +38,7 @@ POSITION = ("epoch", "position", "step", "sums", "curves")  # what a resumed run
 
 
 def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSettings, draft: Draft, *,
-             device: str, log: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
+             device: str, log: Log) -> dict[str, Any]:
     """Train projections, shared convolutions and decoder; write them below the draft.
 
     Writes `shared.safetensors` (what transfers), `projections.safetensors`, `decoder.safetensors`,
@@ -78,7 +79,7 @@ class _Pretraining:
     """One pre-training: what it is made of, and how far it is."""
 
     def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
-                 draft: Draft, device: str, log: Callable[[int, dict[str, float]], None]):
+                 draft: Draft, device: str, log: Log):
         self.settings, self.draft, self.device, self.log = settings, draft, device, log
         self.inputs = InputMaker(databases, settings, device)
         self.plan = SeedPlan({d.name: d.graph for d in databases}, settings)
@@ -94,7 +95,7 @@ class _Pretraining:
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
         self.precision = usable_precision(settings.precision, device)
         self.origins: dict[tuple[str, str], Tensor] = {}
-        self.epoch, self.position, self.step = 0, 0, 0
+        self.epoch, self.position, self.step, self.steps = 0, 0, 0, 0
         self.sums: dict[str, float] = {}
         self.curves: list[dict[str, float]] = []
         self.consistent = True
@@ -114,7 +115,8 @@ class _Pretraining:
             raise
 
     def _train_epoch(self) -> None:
-        plan = self.plan.epoch(self.epoch)[self.position:]
+        whole = self.plan.epoch(self.epoch)
+        plan, self.steps = whole[self.position:], len(whole) * self.settings.epochs
         what = [(self.epoch, self.position + i) for i in range(len(plan))]
         with closing(self.inputs.ahead(plan, what)) as batches:
             for inputs in batches:
@@ -127,7 +129,8 @@ class _Pretraining:
                 self.step += 1
                 _add(self.sums, figures)
                 self.consistent = True
-                self.log(self.step, {f"train_{k}": v for k, v in figures.items() if k != "n"})
+                self.log(self.step, {f"train_{k}": v for k, v in figures.items() if k != "n"},
+                         self.steps)
                 if time.monotonic() - self.saved_at >= self.settings.save_seconds:
                     self._save()
 
@@ -138,7 +141,7 @@ class _Pretraining:
         self.curves.append({"epoch": self.epoch + 1, **train, **validation})
         self.epoch, self.position, self.sums = self.epoch + 1, 0, {}
         self.consistent = True
-        self.log(self.step, validation)
+        self.log(self.step, validation, self.steps)
 
     def _loss(self, inputs: Inputs) -> tuple[Tensor, dict[str, float]]:
         s = self.settings

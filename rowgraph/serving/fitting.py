@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rowgraph.features.asked import features_of
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures
 from rowgraph.forecasting.own_past import OwnPast
+from rowgraph.progress import Log
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
 from rowgraph.serving.keys import keys_of
@@ -39,7 +40,6 @@ OTHER = 0.02  # share of lists that may differ from those that were measured
 SAME = 0.01  # of the spread of predictions: how far what is served may be from what was measured
 REGIME = "rolling"  # who asks about today sees all that is there today
 
-Log = Callable[[int, Mapping[str, float]], None]
 
 
 def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
@@ -129,7 +129,7 @@ def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeatures
     models = Models(ground, exams, features, draft.state)
     for done, part in enumerate(weights):
         _fit_part(part, models, choices.filter(model=part), members)
-        log(done + 1, {"parts": float(done + 1)})
+        log(done + 1, {"parts": float(done + 1)}, len(weights))
     words = features_of(question.task, features_settings, question.view,
                         WindowFeatures.open(features).columns).words
     mattered = importance_of(task, exams, features)

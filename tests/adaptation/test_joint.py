@@ -182,7 +182,7 @@ def test_an_interrupted_stage_continues_to_the_same_bytes(tmp_path, world, share
     class Stop(Exception):
         pass
 
-    def stop(step, metrics):
+    def stop(step, metrics, of=None):
         if "trainings" in metrics and step == 2:
             raise Stop
 

@@ -21,7 +21,7 @@ QUICK = shops.SETTINGS.model_copy(update={"epochs": 1, "seeds": (0,)})
 FILES = ("predictions.parquet", "choices.parquet", "curves.parquet")
 
 
-def quiet(step, metrics):
+def quiet(step, metrics, of=None):
     pass
 
 
@@ -125,7 +125,7 @@ def test_what_was_finished_is_not_done_again(shop, tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", shop)[0].path("predictions.parquet").read_bytes()
     finished = []
 
-    def stopping(step, metrics):
+    def stopping(step, metrics, of=None):
         if "trainings" in metrics:
             finished.append(step)
             if len(finished) == 2:

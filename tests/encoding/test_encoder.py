@@ -18,7 +18,7 @@ from rowgraph.language.vocabulary import CheckpointError
 SETTINGS = NodeEmbeddingsSettings(batch_tokens=200)
 
 
-def silent(step, metrics):
+def silent(step, metrics, of=None):
     pass
 
 

@@ -13,7 +13,7 @@ from rowgraph.language.batching import tokenize_rows
 from rowgraph.language.masking import KINDS, apply_masks
 
 
-def silent(step, metrics):
+def silent(step, metrics, of=None):
     """Progress that nobody reads."""
 
 

@@ -42,7 +42,7 @@ def checkpoint(settings, tmp_path_factory, attics):
 def fill_in(database, checkpoint, folder, corpus=None, settings=SETTINGS):
     folder.mkdir()
     summary = run_imputation(database, corpus, checkpoint, settings, Draft(folder), keys=False,
-                             device="cpu", log=lambda step, metrics: None)
+                             device="cpu", log=lambda step, metrics, of=None: None)
     return summary, {p.stem: pl.read_parquet(p) for p in folder.glob("*.parquet")}
 
 

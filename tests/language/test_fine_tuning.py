@@ -27,7 +27,7 @@ def run(corpus_parquet, settings, folder, stop_at: int | None = None):
     """Fine-tune in a folder; `stop_at` interrupts at that step."""
     folder.mkdir(exist_ok=True)
 
-    def log(step, metrics):
+    def log(step, metrics, of=None):
         if step == stop_at and "train_loss" in metrics:
             raise Interrupted
 
@@ -81,7 +81,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert (saved is not None) == (stop_at > settings.save_steps)
     steps = []
     resumed = fine_tune(corpus_parquet, settings, Draft(tmp_path / "draft"), device="cpu",
-                        log=lambda step, metrics: steps.append(step))
+                        log=lambda step, metrics, of: steps.append(step))
     assert min(steps) == (int(saved.split("-")[-1]) if saved else 0) + 1
     assert resumed == summary
     for name in CONTENT:
@@ -141,7 +141,7 @@ def test_a_gpu_that_is_not_there_is_refused(corpus_parquet, settings, tmp_path):
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=r"device 'cuda'.*compute\.device"):
         fine_tune(corpus_parquet, settings, Draft(tmp_path), device="cuda",
-                  log=lambda step, metrics: None)
+                  log=lambda step, metrics, of: None)
 
 
 def test_a_pretrained_folder_is_fine_tuned_from(corpus_parquet, settings, checkpoint, tmp_path):

@@ -19,7 +19,7 @@ from rowgraph.language.health import CollapseError
 from rowgraph.language.processes import fine_tune_in_processes
 
 
-def silent(step, metrics):
+def silent(step, metrics, of=None):
     pass
 
 
@@ -30,7 +30,7 @@ def test_two_processes_take_the_steps_of_one(corpus_parquet, settings, tmp_path)
         (tmp_path / name).mkdir()
         summaries.append(fine_tune_in_processes(
             corpus_parquet, calm, Draft(tmp_path / name), device="cpu", processes=processes,
-            log=lambda step, metrics: seen.append(step)))
+            log=lambda step, metrics, of: seen.append(step)))
     one, two = (pl.read_parquet(tmp_path / name / "curves.parquet") for name in ("one", "two"))
     for curve in ("train_loss", "validation_loss", "learning_rate"):
         np.testing.assert_allclose(one[curve].drop_nulls(), two[curve].drop_nulls(), rtol=1e-4)
@@ -77,7 +77,7 @@ from rowgraph.language.fine_tuning import fine_tune
 from rowgraph.language.settings import BartCheckpointSettings
 settings = BartCheckpointSettings.model_validate_json(sys.argv[2])
 fine_tune(Path(sys.argv[1]), settings, Draft(Path(sys.argv[3])), device="cpu",
-          log=lambda step, metrics: print(step, flush=True))
+          log=lambda step, metrics, of: print(step, flush=True))
 """
 
 

@@ -137,7 +137,7 @@ class Listener:
     def start(self, name):
         """An asset starts."""
 
-    def update(self, step, metrics):
+    def update(self, step, metrics, of=None):
         """It moves."""
         self.steps += 1
 

@@ -102,10 +102,22 @@ def test_settings_from_the_launchpad_are_used_and_marked_as_out_of_step(world):
             run_config={"ops": {"report": {"config": {"title": "By hand"}}}})
         assert done.success
         event = instance.get_latest_materialization_event(key)
+        tags = instance.get_run_by_id(done.run_id).tags
     recipe = event.asset_materialization.metadata["recipe"].value
     folder = world.home / "artifacts/report" / recipe
     assert (folder / "report.md").read_text().startswith("# By hand")
     assert event.asset_materialization.tags["dagster/code_version"].startswith("launchpad-")
+    assert tags["overridden/report"] == "title=By hand"
+
+
+@pytest.mark.parametrize("stage", ["bart_checkpoint", "sage_weights", "forecast_weights"])
+def test_a_trainings_page_has_the_loss_on_the_way_and_the_link_from_the_start(finished, stage):
+    with finished.environment().instance() as instance:
+        found = instance.fetch_observations(dg.AssetKey([stage]), limit=50).records
+    first, second = (r.asset_observation.metadata for r in list(reversed(found))[:2])
+    assert "mlflow_run" in first
+    assert second["of"].value >= second["step"].value > 0
+    assert any("loss" in name for name in second)
 
 
 def test_each_materialization_has_one_mlflow_run_and_both_link_to_each_other(finished):

@@ -32,7 +32,7 @@ def draft(folder) -> Draft:
     return Draft(folder)
 
 
-def silent(step, metrics):
+def silent(step, metrics, of=None):
     """Listen to nothing."""
 
 
@@ -87,7 +87,7 @@ def test_training_reconstructs_better_than_column_means_and_writes_what_transfer
     settings = SETTINGS.model_copy(update={
         "epochs": 25, "hidden": 16, "alpha": 0.1, "mask_probability": 0.3, "test": 0.3})
     summary = run(databases, tmp_path / "a", settings,
-                  lambda step, metrics: steps.append((step, metrics)))
+                  lambda step, metrics, of: steps.append((step, metrics)))
     assert summary["test_mse"] < 0.75 * summary["test_column_mean_mse"]
     assert summary["steps"] == max(step for step, _ in steps)
     assert summary["epochs"] == 25
@@ -113,12 +113,12 @@ def test_equal_settings_give_equal_bytes_and_another_seed_others(databases, tmp_
 def test_an_interrupted_run_continues_to_the_bytes_of_an_uninterrupted_one(databases, tmp_path):
     databases = databases[:1]
     calls = []
-    whole = run(databases, tmp_path / "whole", log=lambda step, metrics: calls.append(step))
+    whole = run(databases, tmp_path / "whole", log=lambda step, metrics, of: calls.append(step))
     # In the first epoch, after its validation, in the second, and after the last validation.
     for stop_at in (3, len(calls) // 2, len(calls) // 2 + 4, len(calls)):
         folder, heard = tmp_path / f"stopped-{stop_at}", []
 
-        def log(step, metrics, stop_at=stop_at, heard=heard):
+        def log(step, metrics, of=None, stop_at=stop_at, heard=heard):
             heard.append(step)
             if len(heard) == stop_at:
                 raise Interrupted
@@ -140,7 +140,7 @@ def test_a_run_killed_at_any_step_continues_to_the_bytes_of_an_uninterrupted_one
     settings = SETTINGS.model_copy(update={"save_seconds": 0, **changed})
     states = []
 
-    def log(step, metrics):
+    def log(step, metrics, of=None):
         state = tmp_path / "whole" / "state" / "pretraining.pt"
         if "train_loss" in metrics and state.exists() and step % 7 == 0:
             states.append(state.read_bytes())
@@ -158,7 +158,7 @@ def test_a_run_killed_at_any_step_continues_to_the_bytes_of_an_uninterrupted_one
 def test_the_state_is_also_saved_at_intervals(databases, tmp_path):
     seen = []
 
-    def log(step, metrics):
+    def log(step, metrics, of=None):
         seen.append((tmp_path / "a" / "state" / "pretraining.pt").exists())
 
     run(databases, tmp_path / "a", SETTINGS.model_copy(update={"save_seconds": 0}), log)

@@ -34,6 +34,7 @@ from rowgraph.adaptation.recommendation.exams import Exam, Exams, without_test_l
 from rowgraph.adaptation.recommendation.lists import PastList
 from rowgraph.adaptation.recommendation.ranking import best_first, standardised
 from rowgraph.artifacts import Draft
+from rowgraph.progress import Log
 from rowgraph.randomness import uniform_of_rows
 from rowgraph.tasks.choosing import Chosen, Score, choice_table, choose
 from rowgraph.tasks.folds import View
@@ -42,7 +43,6 @@ from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
 from rowgraph.tasks.regimes import Regime
 
-Log = Callable[[int, Mapping[str, float]], None]
 SCORED = 2_000  # label rows of a fold by which choices are made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from rowgraph.adaptation.hybrid.ranking import run_ranking
 from rowgraph.adaptation.hybrid.variants import NAME, VARIANTS, write_mixtures
 from rowgraph.adaptation.trials import Candidate, Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
+from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.predictions import SPLITS, TYPES, Run, list_column, write_predictions
 from rowgraph.tasks.regimes import Regime
 
-Log = Callable[[int, Mapping[str, float]], None]
 FOLD_ANSWERS = {"regime": pl.String, "part": pl.String, "fold": pl.String, "row": pl.Int64,
                 "time": pl.Datetime("us"), "target": pl.Float64}
 

@@ -21,11 +21,11 @@ import torch
 from rowgraph.adaptation.ground import Trained
 from rowgraph.adaptation.recommendation.trainings import Ground, Training
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
-from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table, choose
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure

@@ -20,11 +20,11 @@ from rowgraph.adaptation.recommendation.fitting import TREES, Fitting
 from rowgraph.adaptation.recommendation.ranking import Ranker, fit_ranker
 from rowgraph.adaptation.recommendation.sides import Sides
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
-from rowgraph.adaptation.training import Log
 from rowgraph.adaptation.variants import variant
 from rowgraph.adaptation.vectors import BartVectors, held
 from rowgraph.embeddings import Embeddings, RandomTwin
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.randomness import stable_seed
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import Destinations, Task

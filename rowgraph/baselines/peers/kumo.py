@@ -6,7 +6,6 @@ neither has them the answer is the reason (docs/decisions/peers.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import torch
 from rowgraph.baselines.peers.answers import Answers, load_arrays, none_of, save_arrays
 from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.randomness import stable_seed, torch_generator
 from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.predictions import Run
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from rowgraph.baselines.peers.kumo_tables import KumoRows
 
-Log = Callable[[int, dict[str, float]], None]
 VARIANT = "kumo_relational"
 FILES = {"classification": "classifier.pt", "regression": "regressor.pt"}
 REACH = 5.0  # seconds until the hub counts as out of reach

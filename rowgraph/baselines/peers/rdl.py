@@ -26,6 +26,7 @@ from rowgraph.baselines.peers.rdl_model import RDLInputs, RDLModel
 from rowgraph.baselines.peers.settings import PeerMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import TemporalNeighborSampler
+from rowgraph.progress import Log
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.choosing import Score, choose
@@ -35,7 +36,6 @@ from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run
 from rowgraph.tasks.regimes import hidden, seen_before, visible_before
 
-Log = Callable[[int, dict[str, float]], None]
 VARIANT = "rdl"
 MOST = 4  # processes; each takes two gigabytes or more
 FEW = 20_000  # label rows passed through a graph, all trainings together: not worth processes

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +17,11 @@ from rowgraph.artifacts import Draft, file_digest
 from rowgraph.baselines.peers.answers import Answers, none_of
 from rowgraph.baselines.peers.settings import Peer, PeerMetricsSettings
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
 from rowgraph.tasks.choosing import choice_table
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.predictions import write_predictions
 
-Log = Callable[[int, dict[str, float]], None]
 UNAVAILABLE = {"variant": pl.String, "regime": pl.String, "reason": pl.String}
 
 
