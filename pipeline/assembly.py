@@ -1,5 +1,7 @@
 """Assets of a profile, resources, jobs, schedule and sensor, put together."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from assets import build_assets
@@ -17,12 +19,14 @@ PRELOADED = ["torch", "torch_geometric", "transformers.models.bart.modeling_bart
 
 
 def build_definitions(environment: Environment, progress: object | None = None,
-                      tracked: bool = True) -> dg.Definitions:
+                      tracked: bool = True,
+                      sensors: Iterable[dg.SensorDefinition] = ()) -> dg.Definitions:
     """The definitions of a profile in a home.
 
     Args:
         progress: hears what is made; None is silent.
         tracked: whether MLflow runs are logged.
+        sensors: further ones.
     """
     home, profile = str(environment.home), environment.profile
     executor = dg.multiprocess_executor.configured(
@@ -31,7 +35,7 @@ def build_definitions(environment: Environment, progress: object | None = None,
         assets=build_assets(profile),
         jobs=jobs(profile),
         schedules=schedules(profile),
-        sensors=[refresh_out_of_date(environment)],
+        sensors=[refresh_out_of_date(environment), *sensors],
         executor=executor,
         resources={
             "io_manager": HandleIOManager(home=home, profile=profile.name),

@@ -42,10 +42,14 @@ class Environment:
             SettingsError: the profile cannot be used.
         """
         given = profile or os.environ.get("ROWGRAPH_PROFILE") or "demo"
-        found = load_profile(given)
-        folder = os.environ.get("ROWGRAPH_DATABASES") or _beside(given, found)
+        return cls.of(load_profile(given), given)
+
+    @classmethod
+    def of(cls, profile: Profile, given: str) -> "Environment":
+        """A profile that was read, in the places that environment variables name."""
+        folder = os.environ.get("ROWGRAPH_DATABASES") or _beside(given, profile)
         return cls(
-            found,
+            profile,
             Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve(),
             Path(folder).expanduser().resolve() if folder else None,
             os.environ.get("MLFLOW_TRACKING_URI") or None,

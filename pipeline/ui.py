@@ -28,7 +28,8 @@ def serve(environment: Environment, profile: str | None, port: int, mlflow_port:
     tracking.client()
     bin_folder = Path(sys.executable).parent
     environ = {**os.environ, "DAGSTER_HOME": str(config.parent),
-               "ROWGRAPH_HOME": str(environment.home), "MLFLOW_DISABLE_TELEMETRY": "true",
+               "ROWGRAPH_HOME": str(environment.home), "ROWGRAPH_UI": f"http://127.0.0.1:{port}",
+               "MLFLOW_DISABLE_TELEMETRY": "true",
                "ROWGRAPH_PROFILE": str(Path(profile).resolve()) if _is_file(profile)
                else environment.profile.name,
                "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}

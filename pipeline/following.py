@@ -1,0 +1,116 @@
+"""Definitions that follow the profile's file while the UI is up.
+
+An edit is loaded by itself, so that what it puts out of date shows. A file that cannot be used
+changes nothing: the last good settings, kept in the home, stay in force for the UI and for every
+process of its runs, and the sensor's page says what is wrong.
+"""
+
+import json
+import os
+import threading
+import urllib.request
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline.environment import Environment
+from rowgraph.artifacts import write_json
+from rowgraph.profiles import Profile, SettingsError
+
+NAME = "follow_profile"
+LOCATION = "rowgraph"  # as in workspace.yaml
+UI = "http://127.0.0.1:3000"  # where ROWGRAPH_UI does not say otherwise
+SECONDS = 10
+RELOAD = ("mutation Reload($name: String!) {"
+          " reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }")
+
+
+def read_or_kept() -> tuple[Environment, str | None]:
+    """The environment as it is, or with the profile's last good settings, and what is wrong with
+    the newest ones.
+
+    Raises:
+        SettingsError: the profile cannot be used and never could in this home.
+    """
+    given = os.environ.get("ROWGRAPH_PROFILE") or "demo"
+    home = Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve()
+    kept = home / "last_good" / f"{Path(given).stem}.json"
+    try:
+        environment = Environment.read()
+    except SettingsError as error:
+        try:
+            profile = Profile.model_validate(json.loads(kept.read_text()))
+        except (OSError, ValueError):
+            raise error from None
+        return Environment.of(profile, given), str(error)
+    settings = environment.profile.model_dump(mode="json")
+    if not kept.exists() or json.loads(kept.read_text()) != settings:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_json(kept, settings)
+    return environment, None
+
+
+def follow_profile(loaded: Environment, broken: str | None) -> dg.SensorDefinition:
+    """On by default; free.
+
+    Args:
+        loaded: what the definitions were made from.
+        broken: what is wrong with newer settings, if the last good ones are in force.
+    """
+    follower = Follower(loaded, broken)
+
+    @dg.sensor(name=NAME, minimum_interval_seconds=SECONDS,
+               default_status=dg.DefaultSensorStatus.RUNNING,
+               description="Loads the definitions anew when the profile's file was edited. While "
+               "it cannot be used the last good settings stay in force, and this says why.")
+    def _follow() -> dg.SkipReason:
+        return dg.SkipReason(follower.look())
+
+    return _follow
+
+
+class Follower:
+    """Compares the profile's file with what is loaded."""
+
+    def __init__(self, loaded: Environment, broken: str | None):
+        self.loaded, self.broken, self._told = loaded, broken, None
+
+    def look(self) -> str:
+        """Ask the UI to load the definitions anew if they are not the file's.
+
+        Returns:
+            What was found.
+
+        Raises:
+            SettingsError: the file cannot be used; once, then it is a sentence.
+        """
+        try:
+            now = Environment.read().profile
+        except SettingsError as error:
+            said = f"{error}. Until it is mended the last good settings are in force"
+            if self._told != said:
+                self._told = said
+                raise SettingsError(said) from None
+            return said
+        self._told = None
+        if now == self.loaded.profile and self.broken is None:
+            return f"{self.loaded.profile.name} is as it was loaded"
+        threading.Timer(0.2, reload_definitions).start()  # this process ends with the reload
+        return f"{now.name} was edited; loading the definitions anew, by {ui()}"
+
+
+def ui() -> str:
+    """The address of the Dagster UI (ROWGRAPH_UI)."""
+    return os.environ.get("ROWGRAPH_UI") or UI
+
+
+def reload_definitions() -> None:
+    """What the button "Reload definitions" does; silent where no UI answers, as the next look asks
+    again."""
+    body = json.dumps({"query": RELOAD, "variables": {"name": LOCATION}}).encode()
+    request = urllib.request.Request(f"{ui()}/graphql", body, {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=120).read()
+    except OSError as error:
+        print(f"rowgraph: the Dagster UI at {ui()} did not load the definitions anew: {error}; "
+              "press \"Reload definitions\", or set ROWGRAPH_UI to its address", flush=True)
