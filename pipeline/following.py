@@ -73,7 +73,7 @@ class Follower:
     """Compares the profile's file with what is loaded."""
 
     def __init__(self, loaded: Environment, broken: str | None):
-        self.loaded, self.broken, self._told = loaded, broken, None
+        self.loaded, self.broken = loaded, broken
 
     def look(self) -> str:
         """Ask the UI to load the definitions anew if they are not the file's.
@@ -82,17 +82,13 @@ class Follower:
             What was found.
 
         Raises:
-            SettingsError: the file cannot be used; once, then it is a sentence.
+            SettingsError: the file cannot be used.
         """
         try:
             now = Environment.read().profile
         except SettingsError as error:
-            said = f"{error}. Until it is mended the last good settings are in force"
-            if self._told != said:
-                self._told = said
-                raise SettingsError(said) from None
-            return said
-        self._told = None
+            raise SettingsError(f"{error}; until it is mended the last good settings are in "
+                                "force") from None
         if now == self.loaded.profile and self.broken is None:
             return f"{self.loaded.profile.name} is as it was loaded"
         threading.Timer(0.2, reload_definitions).start()  # this process ends with the reload
