@@ -47,6 +47,7 @@ suite: $(VENV)/.ready  ## RowGraph's own model on seven databases of ROWGRAPH_DA
 	for profile in suite suite_second suite_tenth suite_second_tenth suite_hundredth \
 		suite_second_hundredth; do $(BIN)/rowgraph run --profile $$profile || exit 1; done
 	$(BIN)/python -m benchmarks.suite
+	$(BIN)/python -m benchmarks.ablation
 
 paper: $(VENV)/.ready  ## The paper's experiment: one large GPU, about a day
 	$(BIN)/rowgraph run --profile paper

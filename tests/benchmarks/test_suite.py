@@ -5,7 +5,7 @@ import math
 import polars as pl
 import pytest
 
-from benchmarks import suite
+from benchmarks import ablation, suite
 from rowgraph.evaluation.comparison import COMPARISONS, VALIDATION
 from rowgraph.evaluation.scoring import METRICS
 
@@ -66,3 +66,25 @@ def test_every_task_has_a_line_and_a_panel(found, tmp_path):
     assert any("rel-b/spend (mae)" in line and "behind" in line for line in table)
     suite.draw(found, tmp_path / "figures" / "few.png")
     assert (tmp_path / "figures" / "few.png").stat().st_size > 5000
+
+
+def test_the_ablation_says_what_each_part_gains_on_folds_and_on_test(found, tmp_path):
+    folds = [("2020", [0.0, 1.0, 0.0, 1.0]), ("2021", [1.0, 1.0, 1.0, 1.0])]
+    answers = {"untrained": [.1, .2, .3, .4], "own_past": [.1, .4, .2, .3],
+               "trees": [.4, .3, .2, .1]}
+    pl.DataFrame([{"regime": "rolling", "part": part, "fold": fold, "target": y, "answer": a}
+                  for part, a_N in answers.items() for fold, y_N in folds
+                  for y, a in zip(y_N, a_N, strict=True)]).write_parquet(
+                      tmp_path / "fold_answers.parquet")
+    errors = ablation.fold_errors([(1.0, "rel-a", "churn", tmp_path)])
+    key = 1.0, "rel-a", "churn", "rolling"
+    assert errors[key] == pytest.approx({"untrained": .25, "own_past": 0, "trees": .75})
+    rows = {r["part"]: r for r in ablation.ablation(found, errors) if r["share"] == 1}
+    own = rows["+ own past"]
+    assert own["folds"][0] == pytest.approx(1)
+    assert own["test"][0] == pytest.approx(-.01 / .14)
+    assert own["scientist"][0] == pytest.approx(.25)
+    assert rows["the blend"]["folds"] is None
+    assert rows["the blend"]["tasks"] == 1  # spend has no untrained encoder
+    assert "trees on aggregates (and vectors where folds say so)" not in rows
+    assert len(ablation.lines(ablation.ablation(found, errors))) > 4
