@@ -26,7 +26,8 @@ from typing import Any
 from rowgraph.randomness import digest
 
 FORMAT_VERSION = 1
-LIBRARIES = ("torch", "transformers", "torch-geometric", "relbench", "polars", "pyarrow", "numpy")
+LIBRARIES = ("torch", "transformers", "torch-geometric", "relbench", "lightgbm", "polars",
+             "pyarrow", "numpy")
 
 Key = tuple[str, ...]  # (stage,), (stage, database) or (stage, database, task), as in Dagster
 
@@ -53,6 +54,11 @@ class Artifact:
     def summary(self) -> dict[str, Any]:
         """The few figures that describe it."""
         return self.manifest["summary"]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of its files."""
+        return sum(facts["bytes"] for facts in self.manifest["files"].values())
 
     def path(self, name: str) -> Path:
         """The path of one of its files or folders.
