@@ -59,7 +59,7 @@ def worth_of(checkpoint: Artifact, report: Artifact) -> dg.AssetObservation:
     return dg.AssetObservation(list(checkpoint.key), metadata={
         "of_data_version": checkpoint.data_version,
         "worth": score_table(rows, PRIMARY) or "no task asks for it",
-        "report": dg.MetadataValue.asset(list(report.key))})
+        "report": dg.MetadataValue.asset(dg.AssetKey(list(report.key)))})
 
 
 def _made_from(artifact: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:

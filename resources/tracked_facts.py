@@ -47,10 +47,16 @@ def _note(name: str, tags: Mapping[str, str], inputs: Mapping[str, Artifact], pa
              f"{tags.get('profile', '')}, made in this "
              f"[Dagster run]({pages}/runs/{tags.get('dagster_run_id', '')})."]
     if inputs:
-        made_from = ", ".join(f"[{n}]({asset_page(pages, n)})"
-                              for n in ("/".join(a.key) for a in inputs.values()))
-        lines.append(f"Made from {made_from}.")
+        lines.append(f"Made from {', '.join(_linked(a, pages) for a in inputs.values())}.")
     return "\n\n".join(lines)
+
+
+def _linked(artifact: Artifact, pages: str) -> str:
+    name, origin = "/".join(artifact.key), artifact.manifest["origin"]
+    link = f"[{name}]({asset_page(pages, name)})"
+    if run := origin.get("mlflow_run_id"):
+        link += f" ([run](#/experiments/{origin.get('mlflow_experiment_id', '0')}/runs/{run}))"
+    return link
 
 
 def asset_page(pages: str, name: str) -> str:
