@@ -47,7 +47,11 @@ STAGES = {
 
 
 def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
-    """Every asset of a profile, upstream before downstream."""
+    """Every asset of a profile, upstream before downstream, with the profile's owners and tags."""
     nodes = catalog(profile)
     versions = code_versions(nodes)
-    return [STAGES[node.stage](node, versions[key]) for key, node in nodes.items()]
+    made = [STAGES[node.stage](node, versions[key]) for key, node in nodes.items()]
+    if not profile.owners and not profile.tags:
+        return made
+    return list(dg.map_asset_specs(
+        lambda spec: spec.merge_attributes(owners=list(profile.owners), tags=profile.tags), made))

@@ -7,6 +7,7 @@ progress, metadata for a reader and the content digest as data version.
 import resource
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from assets.describing import metadata_of
 from assets.launchpad import launchpad_schema, settings_of
 from assets.reporting import Reporting, explained
 from resources.progress import ProgressResource
+from resources.provenance import code_facts
 from resources.store import StoreResource
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import Artifact, ArtifactError, Draft, recipe_of
@@ -69,13 +71,13 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
         tags = {"asset": node.name, "profile": store.profile, "recipe": recipe,
                 "code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
                 "dagster_run_id": context.run_id}
-        with tracking.run(node.name, effective, tags) as tracked, Reporting(
+        with tracking.run(node.name, effective, tags, inputs, outside) as tracked, Reporting(
                 context, node.name, tracked, progress, tracking.url(tracked.origin)) as log:
             artifact, _ = store.open().build(
                 node.key, node.revision, effective, versions,
                 lambda draft: make(draft, settings, log), force=force,
                 origin=lambda: {
-                    "dagster_run_id": context.run_id, **tracked.origin,
+                    "dagster_run_id": context.run_id, **tracked.origin, **_circumstances(context),
                     "seconds": round(time.perf_counter() - started, 1),
                     "peak_mib": round(_peak_memory_mib())})
             tracked.finish(artifact)
@@ -85,9 +87,16 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
     return dg.Output(
         artifact,
         data_version=dg.DataVersion(artifact.data_version),
-        metadata=metadata_of(artifact, reusable, seconds, peak, tracking),
+        metadata=metadata_of(artifact, inputs, reusable, seconds, peak, tracking),
         tags={"dagster/code_version": f"launchpad-{recipe[:8]}"} if changed else None,
     )
+
+
+def _circumstances(context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """When, with which code and on which device; part of no recipe and no content."""
+    compute = getattr(context.resources, "compute", None)
+    return {"made_at": datetime.now(UTC).isoformat(timespec="seconds"), "code": code_facts(),
+            "device": compute.described() if compute else "cpu"}
 
 
 def _never(draft: Draft) -> Mapping[str, Any]:

@@ -1,19 +1,27 @@
-"""What an asset's page says about what was made: metadata for a reader."""
+"""What an asset's page says about what was made: from what, by which code, how good, how large."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from assets.tables import score_table, table_metadata
+from resources.provenance import code_in_words
+from resources.tracked_facts import asset_page
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import Artifact
 
+CURVES = 6  # sparklines on a page; the plot has all
 
-def metadata_of(artifact: Artifact, reused: bool, seconds: float, peak: float,
-                tracking: TrackingResource) -> dict[str, Any]:
+
+def metadata_of(artifact: Artifact, inputs: Mapping[str, Artifact], reused: bool, seconds: float,
+                peak: float, tracking: TrackingResource) -> dict[str, Any]:
     """Metadata of a materialization.
 
     Args:
+        inputs: the upstream artifacts by input name.
         reused: whether it was found finished.
         seconds: that this materialization took.
         peak: memory of its process, MiB.
@@ -21,19 +29,96 @@ def metadata_of(artifact: Artifact, reused: bool, seconds: float, peak: float,
     metadata: dict[str, Any] = {
         "recipe": artifact.recipe,
         "folder": dg.MetadataValue.path(str(artifact.folder)),
+        "size_mib": round(artifact.size / 2**20, 2),
         "reused": reused,
         "seconds": round(seconds, 2),
         "peak_memory_mib": round(peak, 1),
         "settings": dg.MetadataValue.json(artifact.manifest["settings"]),
+        **_made_from(artifact, inputs),
+        **_made_by(artifact),
     }
     for name, value in artifact.summary.items():
         simple = isinstance(value, (int, float, str, bool))
         metadata[name] = value if simple else _table_of(value) or dg.MetadataValue.json(value)
+    metadata |= {**table_metadata(artifact), **_scores(artifact), **_curves(artifact.folder)}
     if url := tracking.url(artifact.manifest["origin"]):
         metadata["mlflow_run"] = dg.MetadataValue.url(url)
     for figure in sorted((artifact.folder / "notes").glob("*.png")):
         metadata[f"figure_{figure.stem}"] = dg.MetadataValue.md(_inline(figure))
+    for page in sorted((artifact.folder / "notes").glob("*.html")):
+        metadata[f"{page.stem}_page"] = dg.MetadataValue.path(str(page))
     return metadata
+
+
+def worth_of(checkpoint: Artifact, report: Artifact) -> dg.AssetObservation:
+    """What a checkpoint turned out to be worth, for its own page: it was made long before."""
+    from rowgraph.evaluation.scores import score_rows
+    from rowgraph.tasks.kinds import PRIMARY
+
+    rows = [row for row in score_rows(report) if row["variant"].startswith("bart")]
+    return dg.AssetObservation(list(checkpoint.key), metadata={
+        "of_data_version": checkpoint.data_version,
+        "worth": score_table(rows, PRIMARY) or "no task asks for it",
+        "report": dg.MetadataValue.asset(dg.AssetKey(list(report.key)))})
+
+
+def _made_from(artifact: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """The data versions that it was made from, and links to their pages: a table of Dagster's
+    holds text alone."""
+    rows = [{"input": name, "asset": "/".join(up.key), "data version": up.data_version,
+             "recipe": up.recipe, "MiB": round(up.size / 2**20, 2)} for name, up in inputs.items()]
+    rows += [{"input": name, "asset": "made by no asset", "data version": fingerprint,
+              "recipe": "", "MiB": 0.0}
+             for name, fingerprint in artifact.manifest["inputs"].items() if name not in inputs]
+    links = [f"[{name}]({asset_page('', name)})" for name in ("/".join(up.key)
+                                                              for up in inputs.values())]
+    found: dict[str, Any] = {
+        "made_from": dg.MetadataValue.table([dg.TableRecord(row) for row in rows])}
+    if links:
+        found["made_from_pages"] = dg.MetadataValue.md(" · ".join(links))
+    return found
+
+
+def _made_by(artifact: Artifact) -> dict[str, Any]:
+    """Code, libraries, device and run; what older artifacts did not record is left out."""
+    origin = artifact.manifest["origin"]
+    libraries = ", ".join(f"{n} {v}" for n, v in artifact.manifest["libraries"].items())
+    found: dict[str, Any] = {"code": code_in_words(origin.get("code")), "libraries": libraries}
+    if python := (origin.get("code") or {}).get("python"):
+        found["libraries"] = f"Python {python}, {libraries}"
+    if made_at := origin.get("made_at"):
+        found["made_at"] = dg.MetadataValue.timestamp(datetime.fromisoformat(made_at))
+    if run := origin.get("dagster_run_id"):
+        found["made_by_run"] = dg.MetadataValue.dagster_run(run)
+    if "seconds" in origin:
+        found["made_in_seconds"] = origin["seconds"]
+    if "device" in origin:
+        found["device"] = origin["device"]
+    return found
+
+
+def _scores(artifact: Artifact) -> dict[str, Any]:
+    from rowgraph.evaluation.scores import score_rows
+    from rowgraph.tasks.kinds import PRIMARY
+
+    table = score_table(score_rows(artifact), PRIMARY)
+    return {} if table is None else {"results": table}
+
+
+def _curves(folder: Path) -> dict[str, str]:
+    """Losses of a training as text: `█▅▃▂▁ 6.43 → 6.02, 120 points`."""
+    if not any((folder / name).exists() for name in ("curves.parquet", "curves.json")):
+        return {}
+    from rowgraph.figures import read_curves, sparkline
+
+    lines: dict[str, list[float]] = {}
+    for point in read_curves(folder):
+        which = "".join(f"_{point[name]}" for name in ("end", "seed") if name in point)
+        for name, value in point.items():
+            if "loss" in name and value is not None:
+                lines.setdefault(f"curve_{name}{which}", []).append(value)
+    return {name: f"{sparkline(values)} {values[0]:.4g} → {values[-1]:.4g}, {len(values)} points"
+            for name, values in list(lines.items())[:CURVES] if len(values) > 1}
 
 
 def _table_of(value: Any) -> dg.MetadataValue | None:

@@ -26,7 +26,9 @@ def evaluation(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             folders = {name: a.folder for name, a in inputs.items() if name != "source"}
             return evaluate_task(task, folders, settings, draft, log=log)
 
-        return build(context, node, inputs, make)
+        output = build(context, node, inputs, make)
+        context.resources.tracking.log_intervals(output.value, inputs)
+        return output
 
     return _evaluation
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.building import build, spec
 from assets.catalog import AssetNode
+from assets.describing import worth_of
 from rowgraph.artifacts import Artifact
 
 
@@ -22,6 +23,9 @@ def report(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                                 settings, draft, facts=context.resources.store.facts())
 
         output = build(context, node, inputs, make)
+        for checkpoint in ("bart_checkpoint", "sage_weights"):
+            if checkpoint in inputs:
+                context.log_event(worth_of(inputs[checkpoint], output.value))
         context.resources.tracking.crown({n: inputs[n] for n in ("bart_checkpoint", "sage_weights")
                                           if n in inputs})
         return output

@@ -240,6 +240,21 @@ def audit(profile: ProfileOption = None,
     audit_profile(_environment(profile), select, as_json)
 
 
+@app.command("lineage")
+def lineage_command(
+    asset: Annotated[str, typer.Argument(help="As stage, stage/database or stage/database/task.")],
+    profile: ProfileOption = None, as_json: JsonOption = False,
+) -> None:
+    """From which data, settings, code and runs an asset was made, and what was made from it."""
+    from pipeline.lineage import lineage, print_lineage
+
+    content = lineage(_environment(profile), asset)
+    if as_json:
+        typer.echo(json.dumps(content, indent=1))
+    else:
+        print_lineage(content)
+
+
 @app.command()
 def submission(
     folder: Annotated[Path, typer.Argument(help="Gets a file <database>__<task>.csv a task.")],
@@ -252,6 +267,23 @@ def submission(
     from pipeline.submitting import submit
 
     submit(_environment(profile), folder, regime, variant)
+
+
+@app.command()
+def gc(
+    profile: ProfileOption = None,
+    keep: Annotated[int, typer.Option(min=1, help="So many of each asset, the newest, are kept in "
+                                      "any case.")] = 3,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise it is only shown.")] = False,
+) -> None:
+    """Which artifacts of the home nobody needs any more; deletes them with --yes.
+
+    The latest of every profile and what it was made from stay, and so do models that MLflow gives
+    an alias or serves. Nothing is deleted while a run is in progress.
+    """
+    from pipeline.cleaning import clean
+
+    clean(_environment(profile), keep, yes)
 
 
 @app.command()

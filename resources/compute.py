@@ -41,6 +41,13 @@ class ComputeResource(dg.ConfigurableResource):
                                "set it to auto or cpu, or install the CUDA build of torch")
         return self.device
 
+    def described(self) -> str:
+        """The device as people know it: `cpu`, or `cuda:0 (NVIDIA H100)`."""
+        import torch
+
+        device = self.resolve()
+        return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
+
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:
         """Hold the device; yields its name.

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import math
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 import dagster as dg
 
 from resources.registry import MODELS, register
+from resources.tracked_facts import dataset_inputs, run_tags, scores, test_metrics
 from rowgraph.artifacts import Artifact
+from rowgraph.evaluation.scores import score_rows, variants_of
 
 LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
 
@@ -49,9 +52,12 @@ class TrackedRun:
             return
         flat = {f"summary.{k}": float(v) for k, v in artifact.summary.items()
                 if isinstance(v, (int, float)) and math.isfinite(v)}
+        metrics, tags = scores(artifact)
         self.log(0, flat)
-        self.client.set_tag(self.run_id, "data_version", artifact.data_version)
-        self.client.set_tag(self.run_id, "folder", str(artifact.folder))
+        log_figures(self.client, self.run_id, metrics)
+        for tag, value in {"data_version": artifact.data_version, "folder": str(artifact.folder),
+                           **tags}.items():
+            self.client.set_tag(self.run_id, tag, value)
         for name, facts in artifact.manifest["files"].items():
             small = facts["bytes"] <= LOGGED_BYTES
             if small and Path(name).suffix in {".json", ".png", ".md", ".html", ".yaml"}:
@@ -59,6 +65,26 @@ class TrackedRun:
         self.client.log_artifact(self.run_id, str(artifact.folder / "manifest.json"))
         if model := MODELS.get(artifact.key[0]):
             register(self.client, model, artifact, self.run_id)
+
+
+def log_figures(client: Any, run_id: str, figures: Mapping[str, float]) -> None:
+    """Log many metrics of one moment at once."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+    for start in range(0, len(metrics), 1000):  # MLflow takes no more in one call
+        client.log_batch(run_id, metrics=metrics[start:start + 1000])
+
+
+def _tag(client: Any, run_id: str, name: str) -> str | None:
+    """A tag of a run, empty where it has none; None where somebody has deleted the run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id).data.tags.get(name, "")
+    except MlflowException:
+        return None
 
 
 class TrackingResource(dg.ConfigurableResource):
@@ -70,6 +96,7 @@ class TrackingResource(dg.ConfigurableResource):
     strict: bool = False
     enabled: bool = True
     ui: str = "http://127.0.0.1:5000"
+    dagster_ui: str = "http://127.0.0.1:3000"
 
     @property
     def tracking_uri(self) -> str:
@@ -112,14 +139,26 @@ class TrackingResource(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def run(self, name: str, settings: Mapping[str, Any], tags: Mapping[str, str],
-            ) -> Iterator[TrackedRun]:
-        """A run that ends FINISHED, FAILED on an error, or KILLED on an interruption."""
+            inputs: Mapping[str, Artifact] | None = None,
+            outside: Mapping[str, str] | None = None) -> Iterator[TrackedRun]:
+        """A run that ends FINISHED, FAILED on an error, or KILLED on an interruption.
+
+        Args:
+            name: of the asset.
+            inputs: the upstream artifacts by input name.
+            outside: fingerprints of data that no asset made.
+        """
+        inputs = inputs or {}
         client = self.client()
         if client is None:
             yield TrackedRun(None, None)
             return
         experiment = client.get_experiment_by_name(self.experiment)
-        run = client.create_run(experiment.experiment_id, run_name=name, tags=dict(tags))
+        run = client.create_run(
+            experiment.experiment_id, run_name=name,
+            tags={**run_tags(name, tags, inputs, self.dagster_ui), **tags})
+        if made_from := dataset_inputs(inputs, outside or {}):
+            client.log_inputs(run.info.run_id, made_from)
         for key, value in settings.items():
             client.log_param(run.info.run_id, key, value)
         try:
@@ -140,6 +179,26 @@ class TrackingResource(dg.ConfigurableResource):
         base = self.uri if self.uri and self.uri.startswith("http") else self.ui
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
+
+    def log_intervals(self, evaluation: Artifact, inputs: Mapping[str, Artifact]) -> None:
+        """Give the runs whose predictions were evaluated their figures with intervals, once.
+
+        Args:
+            inputs: of the evaluation.
+        """
+        tag = "evaluation", evaluation.data_version
+        runs = {a.manifest["origin"].get("mlflow_run_id"): a for a in inputs.values()}
+        client = self.client() if any(runs) else None
+        if client is None:
+            return
+        for run_id, artifact in runs.items():
+            if run_id is None or _tag(client, run_id, tag[0]) in (tag[1], None):
+                continue
+            brought = variants_of(artifact)
+            figures = test_metrics(r for r in score_rows(evaluation) if r["variant"] in brought)
+            if figures:
+                log_figures(client, run_id, figures)
+                client.set_tag(run_id, *tag)
 
     def serve(self, artifact: Artifact, profile: str) -> str | None:
         """Register what `mlflow models serve` needs to answer keys with predictions of a kept

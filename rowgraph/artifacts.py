@@ -26,7 +26,8 @@ from typing import Any
 from rowgraph.randomness import digest
 
 FORMAT_VERSION = 1
-LIBRARIES = ("torch", "transformers", "torch-geometric", "relbench", "polars", "pyarrow", "numpy")
+LIBRARIES = ("torch", "transformers", "torch-geometric", "relbench", "lightgbm", "polars",
+             "pyarrow", "numpy")
 
 Key = tuple[str, ...]  # (stage,), (stage, database) or (stage, database, task), as in Dagster
 
@@ -53,6 +54,11 @@ class Artifact:
     def summary(self) -> dict[str, Any]:
         """The few figures that describe it."""
         return self.manifest["summary"]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of its files."""
+        return sum(facts["bytes"] for facts in self.manifest["files"].values())
 
     def path(self, name: str) -> Path:
         """The path of one of its files or folders.
@@ -165,14 +171,21 @@ class ArtifactStore:
             warnings.warn(f"{error} (doing so now)", stacklevel=2)
             return None
 
-    def others(self, key: Key) -> list[dict[str, Any]]:
-        """Manifests of every finished artifact of a key, newest first."""
+    def finished(self, key: Key) -> list[Artifact]:
+        """Every finished artifact of a key, newest first; broken manifests are passed over."""
         paths = self.root.joinpath(*key).glob("*/manifest.json")
         found = []
         for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
             with contextlib.suppress(ValueError):
-                found.append(json.loads(path.read_text()))
-        return [m for m in found if isinstance(m, dict) and m.get("key") == list(key)]
+                manifest = json.loads(path.read_text())
+                if isinstance(manifest, dict) and manifest.get("key") == list(key) and (
+                        manifest.get("recipe") == path.parent.name):
+                    found.append(Artifact(key, path.parent.name, path.parent, manifest))
+        return found
+
+    def others(self, key: Key) -> list[dict[str, Any]]:
+        """Manifests of every finished artifact of a key, newest first."""
+        return [artifact.manifest for artifact in self.finished(key)]
 
     def build(self, key: Key, revision: int, settings: Mapping[str, Any],
               inputs: Mapping[str, str], make: Callable[[Draft], Mapping[str, Any]], *,
@@ -218,6 +231,27 @@ class ArtifactStore:
                                     "finished is kept") from error
             _publish(draft.folder, folder)
         return Artifact(key, recipe, folder, manifest), False
+
+
+    def delete(self, key: Key, folder: Path) -> None:
+        """Delete a finished artifact or a draft of a key; links are removed, never followed.
+
+        It is renamed first: whatever stops this leaves nothing that looks finished or resumable.
+
+        Raises:
+            ArtifactError: another process is making it, or it cannot be removed.
+        """
+        recipe = folder.name.split(".")[0]
+        old = folder.with_name(recipe + ".old")
+        with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
+            try:
+                if old != folder:
+                    shutil.rmtree(old, ignore_errors=True)
+                    folder.rename(old)
+                shutil.rmtree(old)
+            except OSError as error:
+                raise ArtifactError(f"{folder} cannot be deleted ({error.strerror}); delete it by "
+                                    "hand") from None
 
 
 def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],

@@ -19,6 +19,18 @@ def read_curves(folder: Path) -> list[dict[str, float | None]]:
     return json.loads((folder / "curves.json").read_text())
 
 
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """Values as a line of text, `█▅▃▂▁`: means of at most `width` stretches, from the lowest to the
+    highest; what is not finite is left out."""
+    known = np.asarray([v for v in values if v is not None and np.isfinite(v)], np.float64)
+    if not len(known):
+        return ""
+    means = np.array([part.mean() for part in np.array_split(known, min(width, len(known)))])
+    low, span = means.min(), np.ptp(means)
+    heights = np.round((means - low) / span * 7).astype(int) if span else np.zeros(len(means), int)
+    return "".join("▁▂▃▄▅▆▇█"[h] for h in heights)
+
+
 def curve_chart(points: Sequence[Mapping[str, float | None]], title: str, path: Path) -> None:
     """Losses over steps (or epochs) as a PNG, with the learning rate in grey where it is known.
 

@@ -7,9 +7,9 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
@@ -42,6 +42,22 @@ OF_TASKS = (  # sections of stages once a task
 
 class SettingsError(ValueError):
     """A profile that cannot be used; the message names the setting and the next move."""
+
+
+def _is_owner(text: str) -> str:
+    if not re.fullmatch(r"team:.+|[\w.%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}", text, re.ASCII):
+        raise ValueError("an owner is an e-mail address, or a team as `team:data`")
+    return text
+
+
+def _is_tag(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,63}", text, re.ASCII):
+        raise ValueError("names and values of tags are up to 63 letters, digits, `_`, `-` and `.`")
+    return text
+
+
+Owner = Annotated[str, AfterValidator(_is_owner)]
+Tag = Annotated[str, AfterValidator(_is_tag)]
 
 
 class Profile(Section):
@@ -77,6 +93,9 @@ class Profile(Section):
     # What differs for one task, by `<database>/<task>` and then by section.
     task_settings: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
+    # What every asset of the profile is labelled with; part of no recipe.
+    owners: tuple[Owner, ...] = ()
+    tags: dict[Tag, Tag] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
