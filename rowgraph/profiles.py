@@ -261,9 +261,9 @@ def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
     for path in candidates:
         if os.path.isfile(path):  # false also where the name is too long for a file
             return path
-        if os.path.lexists(path):
-            raise SettingsError(f"profile {path}: expected a YAML file, found a folder, a pipe or "
-                                "a link to nothing; pass the path of a YAML file")
+    for path in filter(os.path.lexists, candidates):
+        raise SettingsError(f"profile {path}: expected a YAML file, found a folder, a pipe or a "
+                            "link to nothing; pass the path of a YAML file")
     raise SettingsError(
         f"profile '{text[:80]}' does not exist; known profiles: {', '.join(profile_names())}. "
         "Pass one of these names or the path of a YAML file."

@@ -26,6 +26,7 @@ from rowgraph.databases.report import near, reason
 
 Split = str
 FRAMES = 3  # training windows that RelBench needs at least
+MOST_FRAMES = 100_000  # windows of an hour over eleven years
 
 
 class NoRows(ValueError):
@@ -92,6 +93,9 @@ def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
     oldest, known, newest = map(int, span.times)
     if split == "train":
         frames = max((val - oldest) // task.timedelta, 0)
+        if frames > MOST_FRAMES:
+            return (f"{frames} windows of {_days(task.timedelta)} lie before val_timestamp, more "
+                    f"than {MOST_FRAMES}; lengthen timedelta")
         return None if frames >= FRAMES else (
             f"only {frames} windows of {_days(task.timedelta)} lie before val_timestamp, training "
             f"needs {FRAMES}; shorten timedelta, or move val_timestamp")
@@ -118,10 +122,17 @@ def why_no_query(database: Database, task: LabelSchema) -> str | None:
     tables = {t: pq.read_schema(database.path(t)).empty_table() for t in database.tables}
     tables["timestamps"] = pa.table({"timestamp": pa.array([], pa.timestamp("us"))})
     try:
-        found = list(guarded_sql.run(query_of(task), tables).columns)
+        found = guarded_sql.run(query_of(task), tables)
     except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
         return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
-    return _lacking(task, found)
+    return _lacking(task, found.columns) or _untimely(task, found[task.time_col].dtype)
+
+
+def _untimely(task: LabelSchema, kind: Any) -> str | None:
+    """Whether the seed times of label rows are none, by the type that SQL gives them."""
+    return None if isinstance(kind, np.dtype) and kind.kind == "M" else (
+        f"its SQL yields {task.time_col} as {kind}, expected timestamps without a time zone; "
+        "select t.timestamp itself")
 
 
 def _lacking(task: LabelSchema, columns: Iterable[str]) -> str | None:
