@@ -82,11 +82,12 @@ def without_labels(database: str, tasks: Iterable[str], source: Artifact) -> lis
     """The tasks whose labels could not be made when a database was copied."""
     from rowgraph.databases.labels import SPLITS
 
-    said = [text for text in source.summary["warnings"] if "labels could not be made" in text]
-    return [f"{database}/{task}: " + next(
-                (text for text in said if text.startswith(f"tasks/{task}:")), "labels are missing")
-            for task in tasks
-            if not all((source.folder / f"tasks/{task}/{s}.parquet").is_file() for s in SPLITS)]
+    missing = [task for task in tasks if not all(
+        (source.folder / f"tasks/{task}/{split}.parquet").is_file() for split in SPLITS)]
+    said = source.summary["warnings"] if missing else ()
+    return [f"{database}/{task}: " + next((text for text in said if text.startswith(
+        f"tasks/{task}:")), "its labels are missing from the copy; make it again with --force")
+        for task in missing]
 
 
 def unkept(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None,

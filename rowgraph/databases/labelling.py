@@ -93,13 +93,21 @@ def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
     oldest, known, newest = map(int, span.times)
     if split == "train":
         frames = max((val - oldest) // task.timedelta, 0)
-        if frames > MOST_FRAMES:
-            return (f"{frames} windows of {_days(task.timedelta)} lie before val_timestamp, more "
-                    f"than {MOST_FRAMES}; lengthen timedelta")
+        if (wrong := too_fine(span, task.timedelta)) is not None:
+            return wrong
         return None if frames >= FRAMES else (
             f"only {frames} windows of {_days(task.timedelta)} lie before val_timestamp, training "
             f"needs {FRAMES}; shorten timedelta, or move val_timestamp")
     return _late(span, task, split, known if split == "val" else newest)
+
+
+def too_fine(span: Span, timedelta: int) -> str | None:
+    """Whether windows are so short that there would be more of them than anybody asks about."""
+    frames = (span.database.val_timestamp - int(span.times[0])) // timedelta if len(
+        span.times) else 0
+    return None if frames <= MOST_FRAMES else (
+        f"{frames:,} windows of {timedelta / 60_000_000:.3g} minutes lie before val_timestamp, "
+        f"more than {MOST_FRAMES:,}; ask for a longer one")
 
 
 def late(span: Span, task: LabelSchema, split: Split) -> str | None:
