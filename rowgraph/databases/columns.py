@@ -44,6 +44,10 @@ def open_parquet(folder: Path, file: str, table: str | None,
             return None
         return pq.ParquetFile(path)
     except FileNotFoundError:
+        if path.is_symlink():
+            found.problem(file, "a link to a file that is not there", "put the file itself there",
+                          table)
+            return None
         others = sorted(p.stem for p in path.parent.glob("*.parquet") if p.name != path.name)
         found.problem(file, "the file is missing", near(path.stem, others), table)
     except UNREADABLE as error:
