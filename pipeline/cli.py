@@ -341,6 +341,10 @@ def main() -> None:
     except (SettingsError, ArtifactError, ValueError) as error:
         typer.secho(f"rowgraph: {error}", fg="red", err=True)
         sys.exit(1)
+    except OSError as error:
+        typer.secho(f"rowgraph: {error.filename or 'the system'}: {error.strerror or error}; mend "
+                    "its permissions or make room, then run again", fg="red", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

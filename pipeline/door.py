@@ -1,5 +1,6 @@
 """What forbids a profile's databases and tasks, said before anything is computed."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import Planned
+from rowgraph.artifacts import Artifact
 from rowgraph.databases.settings import DatabaseSettings
 
 
@@ -28,7 +30,7 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
 
     by_key = {p.node.key: p for p in planned}
     needed = list(by_key.values() if todo is None else todo)
-    problems: list[str] = []
+    problems = checkpoint_problems(environment, needed)
     for database in environment.profile.databases:
         mine = [p.node for p in needed if p.node.database and p.node.database.name == database.name]
         if not mine:
@@ -36,6 +38,8 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
         tasks = [task for task in database.tasks if any(node.task == task for node in mine)]
         extra, _ = environment.extra_tasks(database.name)
         source = by_key["source", part(database.name)]
+        if source.artifact is None and source.folder is None:
+            problems += [f"{database.name}: {p}" for p in no_folder(environment, database.name)]
         if source.artifact is None and source.folder is not None:
             report = check_database(source.folder, extra, values=values,
                                     knowledge=database.knowledge)
@@ -44,9 +48,46 @@ def problems_of(environment: Environment, planned: Iterable[Planned],
                 continue
         folder = source.artifact.folder if source.artifact else source.folder
         found = task_problems(database, tasks, folder, extra)
+        if source.artifact and not found:
+            found = without_labels(database.name, tasks, source.artifact)
         kept = {node.task for node in mine if node.stage == "adapted_model"}
         problems += found or unkept(database, sorted(kept), folder, extra)
     return problems
+
+
+def checkpoint_problems(environment: Environment, needed: Iterable[Planned]) -> list[str]:
+    """A language model that is to be read from a folder has to be there."""
+    name = environment.profile.bart_checkpoint.checkpoint
+    if name is None or not any(p.node.stage == "bart_checkpoint" for p in needed):
+        return []
+    folder = Path(name).expanduser()
+    if not name.startswith(("/", ".", "~")) or (folder / "config.json").is_file():
+        return []
+    return [f"bart_checkpoint.checkpoint names {name}, which is no folder with a config.json; "
+            "write its path, a name on the Hugging Face hub, or null to train from scratch"]
+
+
+def no_folder(environment: Environment, database: str) -> list[str]:
+    """That a database's own folder is there, but not as one: nobody means the hub's then."""
+    from rowgraph.databases.resolving import MANIFEST
+
+    folder = environment.databases and environment.databases / database
+    if folder is None or not os.path.lexists(folder):
+        return []
+    return [f"{folder} holds no readable {MANIFEST}; mend it, or remove the folder so that the "
+            "database is looked for elsewhere"]
+
+
+def without_labels(database: str, tasks: Iterable[str], source: Artifact) -> list[str]:
+    """The tasks whose labels could not be made when a database was copied."""
+    from rowgraph.databases.labels import SPLITS
+
+    missing = [task for task in tasks if not all(
+        (source.folder / f"tasks/{task}/{split}.parquet").is_file() for split in SPLITS)]
+    said = source.summary["warnings"] if missing else ()
+    return [f"{database}/{task}: " + next((text for text in said if text.startswith(
+        f"tasks/{task}:")), "its labels are missing from the copy; make it again with --force")
+        for task in missing]
 
 
 def unkept(database: DatabaseSettings, tasks: Iterable[str], folder: Path | None,
@@ -93,11 +134,16 @@ def described(environment: Environment) -> list[dict[str, Any]]:
                          knowledge=settings.knowledge if settings else None)
         for kind in ("problems", "warnings"):
             facts[kind] = [f"{name}: {text}" for text in facts[kind]]
+        if settings and not facts["here"]:
+            facts["problems"] += [f"{name}: {text}" for text in no_folder(environment, name)]
         if settings and not facts["problems"]:
             folder = Path(facts["folder"]) if "folder" in facts else None
             facts["problems"] = task_problems(settings, settings.tasks, folder, extra)
             if folder and not facts["problems"]:
-                facts["suspects"] += _telling(settings.tasks, folder, extra, facts["knowledge"])
+                try:
+                    facts["suspects"] += _telling(settings.tasks, folder, extra, facts["knowledge"])
+                except ValueError as error:  # labels that only the making shows to be none
+                    facts["problems"] = str(error).splitlines()
         rows.append({"database": name, "role": settings and settings.role, **facts})
     return rows
 

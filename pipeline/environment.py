@@ -1,6 +1,7 @@
 """What a process is told from outside: the profile, the home, where databases and MLflow are."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from resources.databases import extra_tasks_of
-from rowgraph.profiles import Profile, load_profile
+from rowgraph.profiles import Profile, SettingsError, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,19 +40,27 @@ class Environment:
         """From environment variables; `profile` wins over ROWGRAPH_PROFILE and `demo`.
 
         Raises:
-            SettingsError: the profile cannot be used.
+            SettingsError: the profile cannot be used, or a folder that a variable names.
         """
         given = profile or os.environ.get("ROWGRAPH_PROFILE") or "demo"
         return cls.of(load_profile(given), given)
 
     @classmethod
     def of(cls, profile: Profile, given: str) -> "Environment":
-        """A profile that was read, in the places that environment variables name."""
-        folder = os.environ.get("ROWGRAPH_DATABASES") or _beside(given, profile)
+        """A profile that was read, in the places that environment variables name.
+
+        Raises:
+            SettingsError: a folder that a variable names cannot be used.
+        """
+        folder = os.environ.get("ROWGRAPH_DATABASES")
+        if folder and not os.path.isdir(os.path.expanduser(folder)):
+            raise SettingsError(f"ROWGRAPH_DATABASES: {folder[:200]} is no folder; set it to one "
+                                "that holds RelBench 3 folders, or unset it")
+        folder = folder or _beside(given, profile)
         return cls(
             profile,
-            Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve(),
-            Path(folder).expanduser().resolve() if folder else None,
+            home_of(),
+            Path(os.path.expanduser(folder)).resolve() if folder else None,
             os.environ.get("MLFLOW_TRACKING_URI") or None,
             os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
             given,
@@ -67,20 +76,49 @@ class Environment:
 
         The UI gets the folder as DAGSTER_HOME; with the default home it is the very storage that
         the project's own dagster.yaml names.
+
+        Raises:
+            SettingsError: the home cannot be written.
         """
         config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
         config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
-        self.home.mkdir(parents=True, exist_ok=True)
         path = self.home / "dagster.yaml"
         text = f"# Written from {ROOT.name}/dagster.yaml; edit that one.\n{yaml.safe_dump(config)}"
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
+            (self.home / "dagster").mkdir(exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"ROWGRAPH_HOME: {error.filename} cannot be written "
+                                f"({error.strerror}); mend its permissions, remove what is in its "
+                                "place, or set ROWGRAPH_HOME to another folder") from None
         return path
 
     def instance(self) -> dg.DagsterInstance:
         """The Dagster instance of this home."""
         path = self.instance_config()
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(path.parent)))
+
+
+def home_of() -> Path:
+    """The home (ROWGRAPH_HOME), which may be yet to come, but nothing else than a folder.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    given = os.environ.get("ROWGRAPH_HOME") or ".rowgraph"
+    path = Path(os.path.realpath(os.path.expanduser(given)))
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            return path
+        wrong = "is no folder"
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        wrong = f"cannot be a folder ({error.strerror})"
+    raise SettingsError(f"ROWGRAPH_HOME: {given[:200]} {wrong}; set it to a folder of your own, or "
+                        "unset it")
 
 
 def _beside(given: str, profile: Profile) -> Path | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipeline.environment import Environment
+from pipeline.environment import Environment, home_of
 from rowgraph.artifacts import write_json
 from rowgraph.profiles import Profile, SettingsError
 
@@ -33,8 +33,7 @@ def read_or_kept() -> tuple[Environment, str | None]:
         SettingsError: the profile cannot be used and never could in this home.
     """
     given = os.environ.get("ROWGRAPH_PROFILE") or "demo"
-    home = Path(os.environ.get("ROWGRAPH_HOME") or ".rowgraph").resolve()
-    kept = home / "last_good" / f"{Path(given).stem}.json"
+    kept = home_of() / "last_good" / f"{Path(given).stem}.json"
     try:
         environment = Environment.read()
     except SettingsError as error:

@@ -27,6 +27,7 @@ def result_rows(environment: Any) -> list[dict[str, Any]]:
         artifact = ArtifactStore(environment.home).find(report.node.key, handle["recipe"])
         typer.secho("These results are out of date (`rowgraph plan` says why).", fg="yellow",
                     err=True)
+    artifact.verify()
     frame = pl.read_parquet(artifact.path("results.parquet"))
     return frame.select(COLUMNS).to_dicts()
 

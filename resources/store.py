@@ -5,11 +5,14 @@ Handles are kept per profile, so that two profiles in one home never read each o
 """
 
 import json
+import re
 from pathlib import Path
 
 import dagster as dg
 
 from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, write_json
+
+VERIFIED = 1 << 30  # bytes of an artifact that are read through before it is used: a second
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -28,9 +31,9 @@ class StoreResource(dg.ConfigurableResource):
         `settings` and `inputs`. Artifacts that are gone are left out."""
         found = []
         for path in sorted((Path(self.home) / "handles" / self.profile).glob("*.json")):
-            handle = json.loads(path.read_text())
-            artifact = self.open().usable(tuple(handle["key"]), handle["recipe"])
-            if artifact is not None:
+            handle = _handle(path)
+            artifact = handle and self.open().usable(tuple(handle["key"]), handle["recipe"])
+            if artifact:
                 manifest, origin = artifact.manifest, artifact.manifest["origin"]
                 found.append({
                     "asset": "/".join(artifact.key), "stage": artifact.key[0],
@@ -47,13 +50,18 @@ def handle_path(home: Path, profile: str, key: Key) -> Path:
 
 def read_handle(home: Path, profile: str, key: Key) -> dict | None:
     """The latest handle of an asset, or None."""
-    path = handle_path(home, profile, key)
-    if not path.exists():
-        return None
+    found = _handle(handle_path(home, profile, key))
+    return found if found and found["key"] == list(key) else None
+
+
+def _handle(path: Path) -> dict | None:
+    """What a handle says; a broken one is a missing one: it is written anew in seconds."""
     try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None  # a broken handle is a missing one: it is written anew in seconds
+        found = json.loads(path.read_text())
+        sound = all(re.fullmatch(r"\w+", word) for word in (*found["key"], found["recipe"]))
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return found if sound and isinstance(found["key"], list) else None
 
 
 class HandleIOManager(dg.ConfigurableIOManager):
@@ -78,4 +86,6 @@ class HandleIOManager(dg.ConfigurableIOManager):
             raise ArtifactError(f"{'/'.join(key)} has no finished artifact for the profile "
                                 f"'{self.profile}'; materialize it first: `rowgraph run --profile "
                                 f"{self.profile} --select {'/'.join(key)}`")
+        if sum(facts["bytes"] for facts in artifact.manifest["files"].values()) <= VERIFIED:
+            artifact.verify()
         return artifact

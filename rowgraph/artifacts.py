@@ -125,6 +125,33 @@ def recipe_of(stage: str, revision: int, settings: Mapping[str, Any],
     return digest(stage, revision, dict(settings), dict(inputs))[:16]
 
 
+MANIFEST_TYPES = {
+    "format_version": int, "key": list, "stage": str, "revision": int, "recipe": str,
+    "data_version": str, "settings": dict, "inputs": dict, "summary": dict, "files": dict,
+    "libraries": dict, "origin": dict}
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a finished artifact; None where the file is none, whatever it is."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or not all(
+            isinstance(content.get(name), kind) for name, kind in MANIFEST_TYPES.items()):
+        return None
+    sound = content["data_version"] and all(
+        isinstance(facts, dict) and isinstance(facts.get("bytes"), int)
+        and isinstance(facts.get("digest"), str) and not _leaves(name)
+        for name, facts in content["files"].items())
+    return content if sound else None
+
+
+def _leaves(name: str) -> bool:
+    """Whether the name of a file leads out of its artifact."""
+    return "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts
+
+
 class ArtifactStore:
     """The artifacts below one home folder."""
 
@@ -146,17 +173,14 @@ class ArtifactStore:
         if not path.exists():
             return None
         rebuild = f"`rowgraph run --select {'/'.join(key)}` makes it again"
-        try:
-            manifest = json.loads(path.read_text())
-            files, recorded = manifest["files"], manifest["recipe"]
-            if not (manifest["data_version"] and isinstance(manifest["summary"], dict)):
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise ArtifactError(f"{path}: the manifest is broken; {rebuild}") from None
-        if manifest.get("format_version") != FORMAT_VERSION or recorded != recipe:
-            raise ArtifactError(f"{path}: format {manifest.get('format_version')} and recipe "
-                                f"{recorded}, expected {FORMAT_VERSION} and {recipe}; {rebuild}")
-        for name, facts in files.items():
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise ArtifactError(f"{path}: the manifest is broken; {rebuild}")
+        if (manifest["format_version"], manifest["recipe"]) != (FORMAT_VERSION, recipe):
+            raise ArtifactError(f"{path}: format {manifest['format_version']} and recipe "
+                                f"{manifest['recipe']}, expected {FORMAT_VERSION} and {recipe}; "
+                                f"{rebuild}")
+        for name, facts in manifest["files"].items():
             size = (folder / name).stat().st_size if (folder / name).exists() else None
             if size != facts["bytes"]:
                 raise ArtifactError(f"{folder / name}: expected {facts['bytes']} bytes, found "
@@ -176,11 +200,10 @@ class ArtifactStore:
         paths = self.root.joinpath(*key).glob("*/manifest.json")
         found = []
         for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
-            with contextlib.suppress(ValueError):
-                manifest = json.loads(path.read_text())
-                if isinstance(manifest, dict) and manifest.get("key") == list(key) and (
-                        manifest.get("recipe") == path.parent.name):
-                    found.append(Artifact(key, path.parent.name, path.parent, manifest))
+            manifest = read_manifest(path)
+            if manifest is not None and manifest["key"] == list(key) and (
+                    manifest["recipe"] == path.parent.name):
+                found.append(Artifact(key, path.parent.name, path.parent, manifest))
         return found
 
     def others(self, key: Key) -> list[dict[str, Any]]:

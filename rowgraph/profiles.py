@@ -28,16 +28,19 @@ from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.serving.settings import AdaptedModelSettings, PredictionsSettings
-from rowgraph.settings import ComputeSettings, Section
+from rowgraph.settings import ComputeSettings, Section, plain_types
 from rowgraph.tasks.settings import SplitSettings
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
+PUBLISHED_BYTES = 1 << 20  # of a CSV file of figures
+PROBLEMS = 10  # of a profile that are said at once
 
 
 OF_TASKS = (  # sections of stages once a task
     "window_features", "rowgraph_metrics", "downstream_metrics", "baseline_metrics",
     "peer_metrics", "evaluation", "transfer_metrics", "adapted_model", "predictions")
+HANDED_ON = (*OF_TASKS, "own_past_weights")  # what `splits` is handed on to
 
 
 class SettingsError(ValueError):
@@ -104,7 +107,7 @@ class Profile(Section):
         if not isinstance(tree, dict) or not isinstance(splits := tree.get("splits"), dict):
             return tree
         tree = dict(tree)
-        for stage in (*OF_TASKS, "own_past_weights"):
+        for stage in HANDED_ON:
             known = type(cls.model_fields[stage].default).model_fields
             given = {name: value for name, value in splits.items() if name in known}
             if isinstance(section := tree.get(stage, {}), dict):
@@ -144,8 +147,9 @@ class Profile(Section):
     @model_validator(mode="after")
     def _the_sweep_is_one_of_sage_weights(self):
         for name in self.sage_sweep:
-            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-                raise ValueError(f"sage_sweep: {name!r} names an asset; use letters, digits and _")
+            if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
+                raise ValueError(f"sage_sweep: {name[:50]!r} names an asset; use letters, digits "
+                                 "and _, at most 100")
             try:
                 run = self.swept(name)
             except ValidationError as error:
@@ -276,8 +280,11 @@ def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
     for path in candidates:
         if os.path.isfile(path):  # false also where the name is too long for a file
             return path
+    for path in filter(os.path.lexists, candidates):
+        raise SettingsError(f"profile {path}: expected a YAML file, found a folder, a pipe or a "
+                            "link to nothing; pass the path of a YAML file")
     raise SettingsError(
-        f"profile '{text}' does not exist; known profiles: {', '.join(profile_names())}. "
+        f"profile '{text[:80]}' does not exist; known profiles: {', '.join(profile_names())}. "
         "Pass one of these names or the path of a YAML file."
     )
 
@@ -295,10 +302,16 @@ def _merged(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if "folders" in tree:
         raise SettingsError(f"profile {path}: unknown setting `folders`; tasks of your own lie in "
                             "tasks/<database>/<task>/ beside the profile")
+    if "name" in tree:
+        raise SettingsError(f"profile {path}: unknown setting `name`; a profile is called as its "
+                            "file is")
     _read_published(tree, path)
     parent, folder = tree.pop("extends", None), str(path.parent.resolve())
     if parent is None:
         return {**tree, "folders": [folder]}
+    if not isinstance(parent, str):
+        raise SettingsError(f"profile {path}: `extends` is {str(parent)[:50]!r}, expected the name "
+                            "or the path of one profile")
     base = _merged(_profile_path(parent, beside=path.parent), (*seen, path))
     _leave_others_tasks(base, tree)
     return {**_overlay(base, tree), "folders": list(dict.fromkeys([folder, *base["folders"]]))}
@@ -320,9 +333,13 @@ def _read_published(tree: dict[str, Any], path: Path) -> None:
         return
     file = path.parent / name
     try:
+        if not file.is_file():  # a pipe would wait for ever
+            raise OSError("it is no regular file" if file.exists() else "there is no such file")
+        if file.stat().st_size > PUBLISHED_BYTES:
+            raise OSError(f"it has more than {PUBLISHED_BYTES} bytes")
         with open(file, newline="", encoding="utf-8") as handle:
             report["published"] = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise SettingsError(f"profile {path}: report.published names {file}, which cannot be read "
                             f"({error}); write a CSV file with the columns database, task, regime, "
                             "variant, metric, value, kind, source") from None
@@ -339,22 +356,47 @@ def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, path: Path) -> str:
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "profile"
-        if item["type"] == "extra_forbidden":
-            near = _near(item["loc"])
-            lines.append(f"unknown setting `{where}`" + (f"; did you mean `{near}`?" if near else
-                         "; remove it or see profiles/paper.yaml for every setting"))
-        else:
-            lines.append(f"`{where}`: {item['msg']} (found {item['input']!r})"[:400])
-    return f"profile {path.name}: " + "; ".join(lines)
+    items = error.errors()
+    if any(item["loc"][:1] == ("splits",) for item in items):
+        # What `splits` says wrongly, the sections that it is handed on to do not say again.
+        items = [item for item in items if item["loc"][:1] not in [(s,) for s in HANDED_ON]]
+    lines = [_problem(item) for item in items[:PROBLEMS]]
+    more = f"; and {len(items) - PROBLEMS} more" if len(items) > PROBLEMS else ""
+    return f"profile {path.name}: " + "; ".join(lines) + more
+
+
+def _problem(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])[:100]
+    if item["type"] == "extra_forbidden":
+        near = _near(item["loc"])
+        return f"unknown setting `{where}`" + (f"; did you mean `{near}`?" if near else
+               "; remove it or see profiles/paper.yaml for every setting")
+    said = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    if item["type"] == "value_error":  # it says itself what was found
+        return f"`{where}`: {said}" if where else said
+    if item["type"] == "missing":
+        return f"`{where}` is missing; add it"
+    for words, plain in PLAIN_WORDS.items():
+        said = re.sub(words, plain, said)
+    return f"`{where}`: {said} (found {_short(item['input'])})"
+
+
+PLAIN_WORDS = {  # of pydantic, in those of YAML
+    r"valid dictionary( or instance of \w+)?": "mapping of settings",
+    "valid tuple": "list", "Tuple should": "a list should", " after validation, not \\d+": "",
+    "a valid string": "text, in quotes", "Keys should be strings": "names of settings are text"}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]} …"
 
 
 def _near(loc: tuple) -> str | None:
     model: Any = Profile
-    if len(loc) > 1:
-        model = DatabaseSettings if loc[0] == "databases" else (
-            type(Profile.model_fields[loc[0]].default))
+    for part in loc[:-1]:
+        if (field := model.model_fields.get(part)) is not None:
+            kinds = plain_types(field.annotation)
+            model = next((kind for kind in kinds if issubclass(kind, Section)), model)
     found = difflib.get_close_matches(str(loc[-1]), list(model.model_fields), n=1)
     return found[0] if found else None

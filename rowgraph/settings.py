@@ -8,15 +8,26 @@ result beyond rounding (device, workers, inference batch size, cadence) and is l
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def neutral(default: Any) -> Any:
     """A field that cannot change a result and therefore belongs to no recipe."""
     return Field(default, json_schema_extra={"neutral": True})
+
+
+T = TypeVar("T")
+
+
+def each_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values; `Annotated[..., AfterValidator(each_once)]` refuses one that counts twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"lists one more than once: {', '.join(map(str, values))}; list each once")
+    return values
 
 
 def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -28,12 +39,31 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_each_once)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]  # beyond 1 nothing here learns
+Count = Annotated[int, Field(gt=0)]
+FanOut = tuple[Count, ...]  # neighbours per layer
 
 
 class Section(BaseModel):
-    """The settings of one stage: frozen, unknown keys refused."""
+    """The settings of one stage: frozen, unknown keys refused, numbers finite, and true or false
+    neither a number nor written as one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truths_are_no_numbers(cls, given: Any) -> Any:
+        for name, value in given.items() if isinstance(given, dict) else ():
+            if name not in cls.model_fields:
+                continue
+            kinds = plain_types(cls.model_fields[name].annotation)
+            values = value if isinstance(value, list | tuple) else (value,)
+            if kinds & {int, float} and bool not in kinds and any(v is True or v is False
+                                                                  for v in values):
+                raise ValueError(f"{name} is {_as_yaml(value)}, expected a number")
+            if kinds == {bool} and not isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r}, expected true or false")
+        return given
 
     def effective(self) -> dict[str, Any]:
         """The settings that can change a result, JSON-able, in field order."""
@@ -42,10 +72,26 @@ class Section(BaseModel):
         return self.model_dump(mode="json", include=keep)
 
 
+def plain_types(annotation: Any) -> set[type]:
+    """The types that an annotation is made of."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return {annotation}
+    return set().union(*map(plain_types, get_args(annotation)))
+
+
+def _as_yaml(value: Any) -> str:
+    return str(value).replace("True", "true").replace("False", "false")
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError(f"expected auto, cpu or cuda:n, found {name[:50]!r}")
+    return name
+
 
 class ComputeSettings(Section):
     """Where it runs; nothing here may change a result beyond rounding."""
 
-    device: str = neutral("auto")
-    threads: int | None = neutral(None)
-    processes: int = neutral(1)  # of fine-tuning, by torchrun: one a GPU, or a share of the cores
+    device: Annotated[str, AfterValidator(_device)] = neutral("auto")
+    threads: Count | None = neutral(None)
+    processes: Count = neutral(1)  # of fine-tuning, by torchrun: one a GPU, or a share of the cores

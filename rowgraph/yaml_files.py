@@ -17,7 +17,7 @@ import yaml
 
 DEPTH = 50  # levels of nesting
 VALUES = 100_000  # values in a file, an alias counted as all that it stands for
-BYTES = 4 << 20
+BYTES = 2 << 20
 
 _KIND = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str):
         super().__init__(text)
-        self.level = 0
+        self.level = self.values = 0
         self.extents: dict[int, tuple[int, int]] = {}  # node -> values and levels below it
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
@@ -81,6 +81,10 @@ class _Loader(yaml.SafeLoader):
         if self.level >= DEPTH:
             raise UnreadableYaml(_at(event.start_mark, f"nested more than {DEPTH} levels deep; "
                                      "is a bracket missing?"))
+        self.values += 1
+        if self.values > VALUES:
+            raise UnreadableYaml(_at(event.start_mark, f"more than {VALUES} values, of which no "
+                                     "settings file has as many"))
         self.level += 1
         node = super().compose_node(parent, index)
         self.level -= 1

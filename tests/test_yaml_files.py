@@ -101,7 +101,7 @@ def test_only_a_regular_file_of_text_is_opened(tmp_path):
     (tmp_path / "large").write_text("a: " + "x" * (5 << 20))
     for name, message in (("none", "there is no such file"), ("pipe", "no regular file"),
                           (".", "no regular file"), ("bytes", "byte 3 is not UTF-8"),
-                          ("large", "more than the 4194304"), ("x" * 300, "too long")):
+                          ("large", "more than the 2097152"), ("x" * 300, "too long")):
         with pytest.raises(UnreadableYaml, match=message):
             read_yaml(tmp_path / name)
 

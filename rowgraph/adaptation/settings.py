@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rowgraph.settings import Section, Seeds, neutral
+from rowgraph.settings import FanOut, LearningRate, Section, Seeds, neutral
 from rowgraph.tasks.regimes import Regime
 from rowgraph.tasks.settings import SplitSettings
 
@@ -33,7 +33,7 @@ class JointSettings(Section):
 
     layers: int = Field(1, gt=0)  # the last so many of the encoder's
     rank: int = Field(0, ge=0)  # 0 = all their weights; else of adapters on their attention
-    learning_rate: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False)  # of the language model
+    learning_rate: LearningRate = 1e-3  # of the language model
     texts: int = Field(128, gt=0)  # encoded with gradients in a step; other rows' are held ones
 
 
@@ -47,11 +47,11 @@ class AdaptationSettings(Section):
     train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
     batch: int = Field(512, gt=0)
     # docs/decisions/downstream.md
-    learning_rate: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False)
+    learning_rate: LearningRate = 1e-3
     head_hidden: int = Field(128, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
     date_dim: int = Field(32, gt=0)  # Section 5.1
-    fan_out: tuple[int, ...] = (20, 10)
+    fan_out: FanOut = (20, 10)
     sampling: Literal["latest", "uniform"] = "uniform"
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class Candidate(Section):
     that it is tried for (`rowgraph.tasks.folds.aged`).
     """
 
-    learning_rate: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    learning_rate: LearningRate | None = None
     dropout: float | None = Field(None, ge=0, lt=1)
     aged: bool = False
 

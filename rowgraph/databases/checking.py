@@ -46,6 +46,8 @@ from rowgraph.yaml_files import UnreadableYaml, read_yaml
 __all__ = ["DatabaseError", "Problem", "Report", "TableFacts", "TaskFacts", "check_database"]
 
 MANIFEST_VERSION = 1
+REQUIRED = ("name", "val_timestamp", "test_timestamp", "tables")
+KNOWN = (*REQUIRED, "manifest_version", "description")
 
 
 def check_database(folder: Path, extra_tasks: Path | None = None, *, values: bool = True,
@@ -99,18 +101,20 @@ def _read_manifest(folder: Path, found: Findings) -> dict[str, Any] | None:
                       "write name, val_timestamp, test_timestamp and tables")
         return None
     version = manifest.get("manifest_version", MANIFEST_VERSION)
-    if version != MANIFEST_VERSION:
+    if version != MANIFEST_VERSION or isinstance(version, bool):
         found.problem(MANIFEST, f"manifest_version {version!r}, expected {MANIFEST_VERSION}",
                       "convert the folder with a release of RelBench that reads both")
         return None
-    required = ("name", "val_timestamp", "test_timestamp", "tables")
     if not isinstance(manifest.get("name") or "", str):
         found.problem(MANIFEST, f"`name` is {manifest['name']!r}, expected text",
                       "put it into quotes")
-    for key in (k for k in required if not manifest.get(k)):
-        close = difflib.get_close_matches(key, [str(k) for k in manifest if k not in required], n=1)
+    strangers = [str(k) for k in manifest if k not in KNOWN]
+    for key in (k for k in REQUIRED if not manifest.get(k)):
+        close = difflib.get_close_matches(key, strangers, n=1)
         found.problem(MANIFEST, f"`{key}` is missing or empty",
                       f"rename `{close[0]}`" if close else f"add `{key}`")
+    for key in strangers:
+        found.warn(MANIFEST, f"`{key[:50]}` is not read", "remove it, or leave it")
     tables = manifest.get("tables") or {}
     if not isinstance(tables, dict):
         found.problem(MANIFEST, f"`tables` is a {type(tables).__name__}",
@@ -207,8 +211,8 @@ def _check_table(schema: TableSchema, files: dict[str, pq.ParquetFile | None],
         if complaint := _role(schema, field, files, cuts, watchers):
             found.problem(file, *complaint, table, field.name)
         if kind := foreign_kind(field.type):
-            found.problem(file, f"{kind} cannot be read by polars", "write the column in another "
-                          "type", table, field.name)
+            found.problem(file, f"{kind} cannot be read by every stage", "write the column in "
+                          "another type", table, field.name)
         elif values and check_column(parquet, file, table, field.name, watchers,
                                               found):
             for times in (w for w in watchers if isinstance(w, Times) and w.first is not None):

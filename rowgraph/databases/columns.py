@@ -44,8 +44,12 @@ def open_parquet(folder: Path, file: str, table: str | None,
             return None
         return pq.ParquetFile(path)
     except FileNotFoundError:
-        found.problem(file, "the file is missing",
-                      near(path.stem, sorted(p.stem for p in path.parent.glob("*.parquet"))), table)
+        if path.is_symlink():
+            found.problem(file, "a link to a file that is not there", "put the file itself there",
+                          table)
+            return None
+        others = sorted(p.stem for p in path.parent.glob("*.parquet") if p.name != path.name)
+        found.problem(file, "the file is missing", near(path.stem, others), table)
     except UNREADABLE as error:
         found.problem(file, f"not a readable Parquet file ({reason(error)})",
                       "it is truncated or damaged: fetch or build it again", table)
@@ -88,7 +92,8 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def foreign_kind(kind: pa.DataType) -> str | None:
-    """What polars cannot hold of a column's type, at any depth; None where it holds all."""
+    """What polars or a kernel of Arrow cannot hold of a column's type, at any depth; None where
+    they hold all."""
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         try:
             pl.from_arrow(pa.array([], kind))
@@ -98,6 +103,8 @@ def foreign_kind(kind: pa.DataType) -> str | None:
         return f"decimals of {kind.precision} digits"
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         return "list views"
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return "views of text or bytes"
     for i in range(kind.num_fields):
         if found := foreign_kind(kind.field(i).type):
             return found

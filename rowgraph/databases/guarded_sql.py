@@ -7,7 +7,7 @@ that equal tables give equal rows, and with an end to its memory and its time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -31,6 +31,16 @@ def only_a_select(sql: str) -> str | None:
         "nothing else")
 
 
+def _one_to_sql(names: Iterable[str]) -> str | None:
+    """SQL does not tell `Games` from `games`: of two such tables it would read the second alone."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            return f"the tables {other} and {name} are one to SQL; rename one of them"
+    return None
+
+
 def run(sql: str, tables: Mapping[str, Any], *, memory: str = MEMORY,
         minutes: float = MINUTES) -> Any:
     """The rows of one SELECT.
@@ -47,7 +57,7 @@ def run(sql: str, tables: Mapping[str, Any], *, memory: str = MEMORY,
         ValueError: it is something else than one SELECT, or takes too long or too much.
         duckdb.Error: it cannot be run.
     """
-    if wrong := only_a_select(sql):
+    if wrong := only_a_select(sql) or _one_to_sql(tables):
         raise ValueError(wrong)
     with duckdb.connect(":memory:", config={
             "threads": 1, "enable_external_access": "false",

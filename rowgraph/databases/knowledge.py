@@ -17,6 +17,7 @@ twice. See docs/decisions/knowledge.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,7 @@ class Knowledge:
             KnowledgeError: it cannot be read, or has another form.
         """
         path = Path(folder) / FILE
-        if not path.exists():
+        if not os.path.lexists(path):  # a link to nothing is a mistake
             return cls()
         try:
             return cls.parse(read_yaml(path) or {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,7 @@ class LabelSchema:
         hidden: (table, column) pairs that the task must not see.
         extra_files: files besides manifest and splits that an external task ships.
         manifest: as read; RelBench makes the labels of a forecast task from it.
+        unread: keys of the manifest that nobody knows.
     """
 
     name: str
@@ -55,6 +58,7 @@ class LabelSchema:
     hidden: tuple[tuple[str, str], ...]
     extra_files: tuple[str, ...]
     manifest: TaskManifest
+    unread: tuple[str, ...] = ()
 
     @property
     def entities(self) -> dict[str, str]:
@@ -81,6 +85,11 @@ class LabelSchema:
         content = read_yaml(path)
         if not isinstance(content, dict):
             raise ValueError(f"expected keys and values, found {type(content).__name__}")
+        known = [field.name for field in dataclasses.fields(TaskManifest)]
+        unread = tuple(str(key) for key in content if key not in known)
+        for key in unread:
+            if close := difflib.get_close_matches(key, known, n=1, cutoff=0.7):
+                raise ValueError(f"`{key}` is not known; did you mean `{close[0]}`?")
         try:
             task = TaskManifest.from_dict({str(k): v for k, v in content.items()})
         except TypeError as error:
@@ -121,7 +130,7 @@ class LabelSchema:
             if entity[1] == link[1]:
                 raise ValueError(f"src_entity_col and dst_entity_col are both {link[1]}")
         return cls(task.name, task.kind, task.task_type, *entity, *link, target_col, time_col,
-                   timedelta, task.eval_k, hidden, tuple(task.extra_files or ()), task)
+                   timedelta, task.eval_k, hidden, tuple(task.extra_files or ()), task, unread)
 
 
 def _check_types(task: TaskManifest) -> None:

@@ -26,6 +26,7 @@ from rowgraph.databases.report import near, reason
 
 Split = str
 FRAMES = 3  # training windows that RelBench needs at least
+MOST_FRAMES = 100_000  # windows of an hour over eleven years
 
 
 class NoRows(ValueError):
@@ -92,10 +93,21 @@ def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
     oldest, known, newest = map(int, span.times)
     if split == "train":
         frames = max((val - oldest) // task.timedelta, 0)
+        if (wrong := too_fine(span, task.timedelta)) is not None:
+            return wrong
         return None if frames >= FRAMES else (
             f"only {frames} windows of {_days(task.timedelta)} lie before val_timestamp, training "
             f"needs {FRAMES}; shorten timedelta, or move val_timestamp")
     return _late(span, task, split, known if split == "val" else newest)
+
+
+def too_fine(span: Span, timedelta: int) -> str | None:
+    """Whether windows are so short that there would be more of them than anybody asks about."""
+    frames = (span.database.val_timestamp - int(span.times[0])) // timedelta if len(
+        span.times) else 0
+    return None if frames <= MOST_FRAMES else (
+        f"{frames:,} windows of {timedelta / 60_000_000:.3g} minutes lie before val_timestamp, "
+        f"more than {MOST_FRAMES:,}; ask for a longer one")
 
 
 def late(span: Span, task: LabelSchema, split: Split) -> str | None:
@@ -118,10 +130,17 @@ def why_no_query(database: Database, task: LabelSchema) -> str | None:
     tables = {t: pq.read_schema(database.path(t)).empty_table() for t in database.tables}
     tables["timestamps"] = pa.table({"timestamp": pa.array([], pa.timestamp("us"))})
     try:
-        found = list(guarded_sql.run(query_of(task), tables).columns)
+        found = guarded_sql.run(query_of(task), tables)
     except (duckdb.Error, ValueError, TypeError, AttributeError) as error:
         return f"its SQL cannot be run ({reason(error)}); correct it in the manifest"
-    return _lacking(task, found)
+    return _lacking(task, found.columns) or _untimely(task, found[task.time_col].dtype)
+
+
+def _untimely(task: LabelSchema, kind: Any) -> str | None:
+    """Whether the seed times of label rows are none, by the type that SQL gives them."""
+    return None if isinstance(kind, np.dtype) and kind.kind == "M" else (
+        f"its SQL yields {task.time_col} as {kind}, expected timestamps without a time zone; "
+        "select t.timestamp itself")
 
 
 def _lacking(task: LabelSchema, columns: Iterable[str]) -> str | None:

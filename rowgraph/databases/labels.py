@@ -75,6 +75,8 @@ def check_task(path: Path, folder: Path, schemas: dict[str, TableSchema],
         found.problem(file, f"not a task manifest ({error})",
                       "write name, kind, task_type and what RelBench asks of them")
         return None
+    for key in task.unread:
+        found.warn(file, f"`{key[:50]}` is not read", "remove it, or leave it")
     for column, table in task.entities.items():
         if table not in schemas:
             found.problem(file, f"the entity table {table} does not exist", near(table, schemas),

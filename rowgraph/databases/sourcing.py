@@ -7,7 +7,7 @@ of the user's folder, the hub's cache or a package's next release.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labelling import make_labels
 from rowgraph.databases.labels import SPLITS, all_tasks
-from rowgraph.databases.report import Problem, Report
+from rowgraph.databases.report import DatabaseError, Problem, Report
 from rowgraph.databases.resolving import MANIFEST, DatabaseNotFound, Origin, find_here
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.databases.settling import settle
@@ -53,14 +53,15 @@ def write_source(origin: Origin, settings: DatabaseSettings, draft: Draft,
         edges and labels, warnings.
 
     Raises:
-        DatabaseError: the source is broken; every problem is named.
+        DatabaseError: the source is broken, or labels of a task that the profile wants cannot be
+            made; every problem is named.
     """
     source = origin.folder or _build(settings, draft)
     report = check_database(source, extra_tasks, knowledge=settings.knowledge)
     report.raise_if_broken()
     warnings = list(report.warnings)
     knowledge, suspects = settled(source, settings.knowledge)
-    tasks, made = _with_labels(source, extra_tasks, draft, warnings)
+    tasks, made = _with_labels(source, extra_tasks, draft, settings.tasks, warnings)
     facts = truncate(source, draft.folder, settings.max_rows_per_table, tasks=tasks)
     knowledge.write(draft.folder)
     if suspects:
@@ -140,7 +141,7 @@ def describe(name: str, *, folders: Path | None, entities: int | None = None,
                                      "warnings": [str(w) for w in report.warnings]}
 
 
-def _with_labels(source: Path, extra_tasks: Path | None, draft: Draft,
+def _with_labels(source: Path, extra_tasks: Path | None, draft: Draft, wanted: Iterable[str],
                  warnings: list[Problem]) -> tuple[dict[str, Path], dict[str, int]]:
     """The folder of each task by name, with every label table that it ships or that can be made.
 
@@ -158,8 +159,11 @@ def _with_labels(source: Path, extra_tasks: Path | None, draft: Draft,
             labels = make_labels(database, LabelSchema.read(path / MANIFEST, database.tables),
                                  missing)
         except ValueError as error:
-            warnings.append(Problem(f"tasks/{name}", None, None, f"{', '.join(missing)} labels "
-                                    f"could not be made: {error}", "the task cannot be used"))
+            problem = Problem(f"tasks/{name}", None, None, f"{', '.join(missing)} labels could "
+                              f"not be made: {error}", "the task cannot be used")
+            if name in wanted:
+                raise DatabaseError(f"{source}: {problem}") from error
+            warnings.append(problem)
             continue
         tasks[name] = Path(shutil.copytree(path, place / name))
         for split, table in labels.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rowgraph.settings import Section, neutral
+from rowgraph.settings import Count, Section, neutral
 
 
 class NodeEmbeddingsSettings(Section):
@@ -12,5 +12,5 @@ class NodeEmbeddingsSettings(Section):
 
     precision: Literal["fp32", "bf16"] = "fp32"
     dtype: Literal["float16", "float32"] = "float16"
-    batch_tokens: int = neutral(16_384)
-    workers: int | None = neutral(None)  # threads on a CPU, a batch each; null = every core
+    batch_tokens: Count = neutral(16_384)
+    workers: Count | None = neutral(None)  # threads on a CPU, a batch each; null = every core

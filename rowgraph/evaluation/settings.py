@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rowgraph.adaptation.settings import AdaptationSettings, Variant
+from rowgraph.settings import each_once
 from rowgraph.tasks.settings import LabelSettings
 
 
@@ -26,8 +27,11 @@ class TransferMetricsSettings(AdaptationSettings):
     """What each pre-training is worth with few labels: docs/decisions/transfer.md."""
 
     variants: tuple[Variant, ...] = ("bart_gnn_finetuned", "bart_gnn_frozen")
-    pretrainings: tuple[str, ...] = ()  # sage_weights and names in sage_sweep; none = all
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()  # of the labels; none = no asset
+    # sage_weights and names in sage_sweep; none = all
+    pretrainings: Annotated[tuple[str, ...], AfterValidator(each_once)] = ()
+    # of the labels; none = no asset
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...],
+                      AfterValidator(each_once)] = ()
 
     @model_validator(mode="after")
     def _only_what_pre_training_can_move(self):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rowgraph.settings import Section, Seeds, neutral
+from rowgraph.settings import Count, LearningRate, Section, Seeds, neutral
 
 
 class ForecastSettings(Section):
@@ -15,16 +15,16 @@ class ForecastSettings(Section):
     width: int = Field(64, gt=0)  # inner channels
     output: int = Field(256, gt=0)  # of a row's vector
     dropout: float = Field(0.1, ge=0, lt=1)
-    fan_out: tuple[int, int] = (10, 5)  # newest neighbours per edge type
+    fan_out: tuple[Count, Count] = (10, 5)  # newest neighbours per edge type
     steps: int = Field(600, gt=0)
     batch: int = Field(160, gt=0)  # rows of a step
     questions: int = Field(10, gt=0)  # about a row
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: LearningRate = 2e-3
     weight_decay: float = Field(1e-2, ge=0)
     warm_up: float = Field(0.1, ge=0, lt=1)  # share of the steps
     stale: float = Field(0.3, ge=0, le=1)  # share of rows seen as of some time before
     precedents: int = Field(0, ge=0)  # others of whom a question is told what became of them
-    save_steps: int = neutral(200)
+    save_steps: Count = neutral(200)
 
 
 class OwnPastWeightsSettings(ForecastSettings):
@@ -34,7 +34,7 @@ class OwnPastWeightsSettings(ForecastSettings):
     seeds: Seeds = (0, 1, 2)
     folds: int = Field(3, gt=0)  # of tasks: the oldest cut is where the first training ends
     tasks: tuple[str, ...] = ()  # of the database; the catalog fills them in
-    workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
+    workers: Count | None = neutral(None)  # trainings side by side; null = a process for each core
 
     def of_tasks(self, tasks: tuple[str, ...]) -> OwnPastWeightsSettings:
         """The same for a database with these tasks."""

@@ -54,8 +54,11 @@ class DuckDBSource:
         found: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
             ending = next((e for e in READERS if path.name.lower().endswith(e)), None)
-            if ending is None or not path.is_file():
+            if ending is None:
                 continue
+            if not path.is_file():  # left out without a word, it would be a table less
+                raise ImportFault(f"{path} is no regular file; put the file itself there, or move "
+                                  "it out of the folder")
             table = path.name[:-len(ending)]
             if table in found:
                 raise ImportFault(f"{folder}: {found[table].name} and {path.name} would be one "

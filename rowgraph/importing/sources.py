@@ -71,6 +71,8 @@ def open_source(url: str, schema: str | None = None) -> Source:
 
     if url.startswith("duckdb:///"):
         return DuckDBSource.of_file(Path(url.removeprefix("duckdb:///")), schema)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        raise ImportFault(f"{url}: there is no such file; SQLite would make an empty one")
     if "://" in url:
         from rowgraph.importing.sql_source import SqlSource
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from rowgraph.settings import Section, neutral
+from rowgraph.settings import Count, Section, neutral
 
 
 class ImputationMetricsSettings(Section):
@@ -18,7 +18,7 @@ class ImputationMetricsSettings(Section):
     max_new_tokens: int = Field(32, gt=0)  # of a generated cell
     bootstrap: int = Field(500, gt=0)
     seed: int = 0
-    batch: int = neutral(32)
+    batch: Count = neutral(32)
 
     @model_validator(mode="after")
     def _a_column_can_be_asked_enough(self):

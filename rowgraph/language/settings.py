@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from rowgraph.settings import Section, Seeds, neutral
+from rowgraph.settings import Count, LearningRate, Section, Seeds, neutral
 
 
 class BartCheckpointSettings(Section):
@@ -29,7 +29,7 @@ class BartCheckpointSettings(Section):
     mask_value: float = Field(0.40, ge=0, le=1)
     epochs: int = Field(50, gt=0)
     effective_batch: int = Field(128, gt=0)
-    learning_rate: float = Field(3e-5, gt=0)  # docs/decisions/fine-tuning.md
+    learning_rate: LearningRate = 3e-5  # docs/decisions/fine-tuning.md
     warmup_fraction: float = Field(0.06, ge=0, lt=1)  # docs/decisions/fine-tuning.md
     weight_decay: float = Field(0.01, ge=0)  # docs/decisions/fine-tuning.md
     precision: Literal["fp32", "bf16"] = "bf16"  # bf16 = autocast where supported, else fp32
@@ -40,8 +40,15 @@ class BartCheckpointSettings(Section):
     health_rows: int = Field(2_000, gt=1)
     seed: int = 0
     seeds: Seeds | None = None  # several language models, over which an evaluation averages
-    device_batch: int = neutral(16)
-    save_steps: int = neutral(500)
+    device_batch: Count = neutral(16)
+    save_steps: Count = neutral(500)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self):
+        if self.checkpoint is None and self.d_model % self.heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of heads "
+                             f"({self.heads}); change one of them")
+        return self
 
     @property
     def all_seeds(self) -> tuple[int, ...]:

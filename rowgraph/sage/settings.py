@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rowgraph.settings import Section, neutral
+from rowgraph.settings import Count, FanOut, LearningRate, Section, neutral
 
 
 class SageWeightsSettings(Section):
@@ -15,11 +15,11 @@ class SageWeightsSettings(Section):
     hidden: int = Field(256, gt=0)
     layers: int = Field(2, gt=0)
     edge_type_reduce: Literal["mean", "sum"] = "mean"  # docs/decisions/sage.md
-    fan_out: tuple[int, ...] = (20, 10)
+    fan_out: FanOut = (20, 10)
     batch: int = Field(16_384, gt=0)
     epochs: int = Field(20, gt=0)
     seeds_per_epoch: int | None = Field(None, gt=0)  # nodes drawn per database; null = every node
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: LearningRate = 1e-4
     mask_probability: float = Field(0.15, gt=0, le=1)
     objective: Literal["dimensions", "rows", "cells"] = "dimensions"  # docs/decisions/sage.md
     target: Literal["embedding", "deviation"] = "embedding"  # docs/decisions/sage.md
@@ -31,7 +31,7 @@ class SageWeightsSettings(Section):
     validation: float = Field(0.1, gt=0, lt=1)  # docs/decisions/sage.md
     test: float = Field(0.1, gt=0, lt=1)
     seed: int = 0
-    save_seconds: int = neutral(60)
+    save_seconds: Count = neutral(60)
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self):

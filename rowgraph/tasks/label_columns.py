@@ -20,6 +20,7 @@ from rowgraph.databases.report import near, reason
 from rowgraph.tasks.label_tables import Destinations, LabelTable
 from rowgraph.tasks.regimes import Split
 
+LARGEST = 1e100  # of a label: its square is still a number
 ROWS_A_CLASS = 2  # label rows that a class of a multiclass task has on average, at least
 
 
@@ -225,9 +226,10 @@ def _numbers(labels: pa.Array, task: LabelSchema, split: Split,
                         "correct the label table or its task_type")
         return None
     values = labels.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if infinite := int(np.isinf(values).sum()):
-        problems.append(f"{infinite} of {len(values)} {split} label rows have an infinite "
-                        f"{column}; remove these rows from {split}.parquet")
+    if huge := int((np.abs(values) > LARGEST).sum()):
+        what = "an infinite" if np.isinf(values).any() else f"an unbelievable (above {LARGEST:g})"
+        problems.append(f"{huge} of {len(values)} {split} label rows have {what} {column}; "
+                        f"remove these rows from {split}.parquet")
         return None
     if task.task_type == "binary_classification" and not np.isin(values, (0.0, 1.0)).all():
         problems.append(f"a binary target must be 0 or 1, found "

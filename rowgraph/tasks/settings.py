@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from rowgraph.settings import Section
+from rowgraph.settings import Section, each_once
 from rowgraph.tasks.regimes import Regime
 
+Regimes = Annotated[tuple[Regime, ...], Field(min_length=1), AfterValidator(each_once)]
 FinalFit = Literal["train", "train_and_validation"]
 
 
@@ -22,6 +23,6 @@ class LabelSettings(Section):
 class SplitSettings(LabelSettings):
     """One look for every stage of a task; a profile's `splits` sets it everywhere at once."""
 
-    regimes: tuple[Regime, ...] = ("frozen_db", "rolling")
+    regimes: Regimes = ("frozen_db", "rolling")
     folds: int = Field(3, gt=0)  # docs/decisions/folds.md
     final_fit: FinalFit = "train_and_validation"

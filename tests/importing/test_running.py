@@ -243,7 +243,7 @@ def test_decisions_that_cannot_be_are_refused_with_the_next_move(sqlite, tmp_pat
 
 @pytest.mark.parametrize(("url", "message"), [
     ("nowhere.sqlite", "no such file or folder, and no URL"),
-    ("sqlite:///:memory:", "holds no table"),
+    ("sqlite:///:memory:", "there is no such file"),
     ("nosuch://user:secret@host/name", "knows no dialect 'nosuch'"),
     ("postgresql://user:secret@127.0.0.1:1/name", "cannot be reached|is not installed"),
     ("oracle://user:secret@host/name", "is not installed|no dialect"),

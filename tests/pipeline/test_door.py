@@ -1,8 +1,7 @@
-"""What cannot be used is said by `databases`, `plan` and `run` before anything is computed."""
+"""What cannot be used is said before anything is computed; the kinds of it: tests/bad_inputs."""
 
 import dataclasses
 import json
-import os
 import shutil
 import sys
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from pipeline.cli import main
 from pipeline.door import problems_of
@@ -58,26 +56,6 @@ def rowgraph(profile_path, capsys, monkeypatch):
     return command
 
 
-def manifest(change, task=None):
-    def damage(league):
-        path = league / (f"tasks/{task}" if task else "") / "manifest.yaml"
-        content = yaml.safe_load(path.read_text())
-        change(content)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return damage
-
-
-def text(words, where="manifest.yaml"):
-    return lambda league: (league / where).write_text(words)
-
-
-def instead(put, where="db/games.parquet"):
-    def damage(league):
-        (league / where).unlink()
-        put(league / where)
-    return damage
-
-
 def column(name, values, where="db/games.parquet"):
     def damage(league):
         table = pq.read_table(league / where)
@@ -88,75 +66,6 @@ def column(name, values, where="db/games.parquet"):
 
 
 WINS = "tasks/wins/test.parquet"
-BROKEN = {  # what is done to the league, what is said, whether values have to be read for it
-    "an empty manifest": (text(""), "expected keys and values, found NoneType", False),
-    "a list": (text("- a\n"), "expected keys and values, found list", False),
-    "no YAML": (text("a: ["), "not readable as YAML (line 1: ", False),
-    "no text": (lambda f: (f / "manifest.yaml").write_bytes(b"\xff\xfe"), "not UTF-8", False),
-    "a key twice": (text("name: a\nname: b\n"), "`name` is written twice", False),
-    "nesting without end": (text("[" * 3000), "nested more than 50", False),
-    "no tables": (manifest(lambda m: m.pop("tables")), "`tables` is missing or empty", False),
-    "no name": (manifest(lambda m: m.pop("name")), "`name` is missing or empty", False),
-    "no val_timestamp": (manifest(lambda m: m.pop("val_timestamp")),
-                         "`val_timestamp` is missing or empty", False),
-    "a val_timestamp that is none": (manifest(lambda m: m.update(val_timestamp="soon")),
-                                     "`val_timestamp` is 'soon', expected a date", False),
-    "an unknown parent": (manifest(lambda m: m["tables"]["games"].update(fkeys={"player_id": "x"})),
-                          "references table x, which does not exist", False),
-    "a table that is a number": (manifest(lambda m: m["tables"].update(games=3)),
-                                 "expected pkey, time_col and fkeys", False),
-    "a missing file": (lambda f: (f / "db/games.parquet").unlink(), "the file is missing", False),
-    "a folder for a file": (instead(os.mkdir), "not a regular file", False),
-    "a pipe for a file": (instead(os.mkfifo), "not a regular file", False),
-    "an empty file": (instead(lambda p: p.write_bytes(b"")), "not a readable Parquet file", False),
-    "another format": (instead(lambda p: p.write_text("a,b\n1,2\n")),
-                       "not a readable Parquet file", False),
-    "half a file": (lambda f: (f / "db/games.parquet").write_bytes(
-        (f / "db/games.parquet").read_bytes()[:999]), "not a readable Parquet file", False),
-    "keys as text": (column("player_id", str), "a foreign key of type string", False),
-    "a column that only the manifest knows": (
-        manifest(lambda m: m["tables"]["games"].update(time_col="day")),
-        "the manifest names a column that the file lacks", False),
-    "keys that dangle": (column("player_id", lambda i: i), "keys dangle", True),
-    "keys that do not count": (column("player_id", lambda i: 7, "db/players.parquet"),
-                               "a primary key must be the row's number", True),
-    "a task manifest that is none": (text("- a\n", "tasks/wins/manifest.yaml"),
-                                     "not a task manifest", False),
-    "labels in the place of which is nothing": (
-        lambda f: (f / WINS).unlink(), "external labels cannot be regenerated", False),
-    "a kind of task that is not supported": (
-        manifest(lambda m: m.update(task_type="multilabel_classification"), "wins"),
-        "tiny-league/wins: task type multilabel_classification is not supported", False),
-    "one class": (column("target", lambda i: 1, WINS), "tiny-league/wins: all 40 test labels are 1",
-                  False),
-    "labels that are infinite": (column("target", lambda i: float("inf"), WINS.replace(
-        "wins", "score")), "tiny-league/score: 40 of 40 test label rows have an infinite", False),
-    "labels that are text": (column("target", str, WINS),
-                             "tiny-league/wins: target of test.parquet is of type", False),
-    "a key that is hidden": (
-        manifest(lambda m: m.update(remove_columns=[["games", "player_id"]]), "score"),
-        "tiny-league/score: remove_columns names games.player_id, a foreign key", False),
-    "a task that nobody knows": (
-        lambda f: (f / "tasks/wins").rename(f / "tasks/winz"),
-        "tiny-league/wins: no such task; tasks of tiny-league: score, winz; did you mean winz?",
-        False),
-}
-
-
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_database_or_task_is_named_by_each_command_with_exit_status_1(
-        broken, folder, rowgraph, monkeypatch):
-    damage, message, in_values = BROKEN[broken]
-    damage(folder / "tiny-league")
-    monkeypatch.setattr("pipeline.running.run", lambda *_: pytest.fail("something was computed"))
-    for command in ("databases", "plan", *(() if in_values else ("run",))):
-        code, _, err = rowgraph(command)
-        assert code == 1, command
-        assert message in err, (command, err)
-        [line] = [one for one in err.splitlines() if message in one]
-        assert line.startswith(("tiny-league: ", "tiny-league/"))
-        assert "Traceback" not in err
-    assert not (folder.parent / "home/artifacts").exists()
 
 
 def test_sound_databases_are_no_reason_to_stop(folder, rowgraph):

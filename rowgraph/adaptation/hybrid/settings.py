@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rowgraph.settings import Seeds, neutral
+from rowgraph.settings import Count, LearningRate, Seeds, neutral
 from rowgraph.tasks.settings import SplitSettings
 
 Part = Literal["untrained", "own_past", "windows", "trees", "finetuned", "history", "pretrained",
@@ -28,10 +28,10 @@ class RowgraphMetricsSettings(SplitSettings):
     linear_features: int = Field(300, gt=0)  # window features that the linear part is given
     steps: int = Field(240, gt=0)  # of fine-tuning, at most
     batch: int = Field(128, gt=0)
-    learning_rate: float = Field(1e-3, gt=0, le=1)  # of the encoder; of the head twice as high
+    learning_rate: LearningRate = 1e-3  # of the encoder; of the head twice as high
     head_hidden: int = Field(64, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
-    workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
+    workers: Count | None = neutral(None)  # trainings side by side; null = a process for each core
 
     @model_validator(mode="after")
     def _listed_once(self):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rowgraph.settings import Seeds, neutral
+from rowgraph.settings import Count, LearningRate, Seeds, neutral
 from rowgraph.tasks.settings import SplitSettings
 
 Peer = Literal["rdl", "kumo_relational"]
@@ -26,11 +26,11 @@ class PeerMetricsSettings(SplitSettings):
     steps: int | None = Field(None, gt=0)  # batches of an epoch at most; null = all
     batch: int = Field(512, gt=0)
     train_rows: int | None = Field(None, gt=0)  # newest label rows fitted on; null = all
-    learning_rate: float = Field(5e-3, gt=0, le=1, allow_inf_nan=False)
+    learning_rate: LearningRate = 5e-3
     channels: int = Field(128, gt=0, multiple_of=2)
     fan_out: tuple[int, ...] = (128, 64)
     text_dim: int = Field(64, gt=0)  # of hashed character n-grams
-    workers: int | None = neutral(None)  # trainings side by side; null = a process for each core
+    workers: Count | None = neutral(None)  # trainings side by side; null = a process for each core
     kumo_weights: str = KUMO_WEIGHTS  # name[@revision] on the hub, or a folder of .pt files
     kumo_context: int = Field(1_000, gt=0)  # newest label rows shown as examples
     kumo_fan_out: tuple[int, ...] = (16, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from rowgraph.tasks.queries.query import (
     Rows,
 )
 
+LONGEST = 4_000  # characters of a query
+FARTHEST = 1_000_000  # of a bound, in any unit
 _GRAMMAR = r"""
 query: _PREDICT target form? _FOR _EACH column where? assuming? ";"?
 ?target: either
@@ -95,6 +98,8 @@ def parse(text: str) -> Query:
     Raises:
         QueryError: it is none; the message says what was expected where.
     """
+    if len(text) > LONGEST:
+        raise QueryError(text, LONGEST, LONGEST, f"more than {LONGEST} characters; ask for less")
     try:
         return _Reading(text).transform(_parser().parse(text))
     except UnexpectedToken as error:
@@ -107,8 +112,11 @@ def parse(text: str) -> Query:
                         error.allowed or ()) from None
     except UnexpectedEOF as error:
         raise _expected(text, len(text), len(text), error.expected) from None
-    except VisitError as error:
-        raise error.orig_exc from None
+    except (VisitError, RecursionError) as error:
+        cause = getattr(error, "orig_exc", error)
+        if isinstance(cause, RecursionError):
+            cause = QueryError(text, 0, 1, "nested too deeply; ask for less")
+        raise cause from None
 
 
 @cache
@@ -250,13 +258,22 @@ class _Reading(Transformer):
         return word[1:-1].replace('""', '"') if word.type == "QUOTED" else str(word)
 
     def finite(self, parts: list[Any]) -> tuple[str, float]:
-        return "bound", _signed(parts)
+        value = _signed(parts)
+        if not abs(value) <= FARTHEST or 0 < abs(value) * FARTHEST < 1:
+            token = parts[-1]
+            raise QueryError(self.whole, token.start_pos, token.end_pos,
+                             f"expected 0, or a number up to {FARTHEST:,} that is not almost 0")
+        return "bound", value
 
     def infinite(self, parts: list[Any]) -> tuple[str, None]:
         return "bound", None
 
     def number(self, parts: list[Any]) -> float | int:
-        return _signed(parts)
+        value = _signed(parts)
+        if math.isinf(value):
+            raise QueryError(self.whole, parts[-1].start_pos, parts[-1].end_pos,
+                             "beyond what a number holds")
+        return value
 
     def text(self, parts: list[Any]) -> str:
         return _unquoted(parts[0])
@@ -274,7 +291,7 @@ def _signed(parts: list[Token]) -> float | int:
 
 
 def _number(token: Token) -> float | int:
-    return int(token) if token.isdigit() else float(token)
+    return int(token) if token.isdigit() and len(token) < 19 else float(token)
 
 
 def _unquoted(token: Token) -> str:

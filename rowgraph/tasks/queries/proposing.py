@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
-from rowgraph.databases.labelling import FRAMES, Span, make_labels, why_not
+from rowgraph.databases.labelling import FRAMES, Span, make_labels, too_fine, why_not
 from rowgraph.databases.labels import MANIFEST, SPLITS, task_folders
 from rowgraph.databases.settings import NAME
 from rowgraph.tasks.loading import check_tasks
@@ -254,6 +254,8 @@ def _about(said: Aggregate) -> tuple[str, ...]:
 def _why_not(database: Database, meaning: Meaning) -> str | None:
     schema = _Length(round(meaning.days * DAY))
     span = Span(database)
+    if (wrong := too_fine(span, schema.timedelta)) is not None:  # nothing that can be moved
+        raise ValueError(wrong)
     return next(filter(None, (why_not(span, schema, split) for split in SPLITS)), None)
 
 

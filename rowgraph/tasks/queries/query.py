@@ -15,6 +15,9 @@ AGGREGATES = ("COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX", "FIRST", "L
 UNITS = ("minutes", "hours", "days", "weeks", "months")
 
 
+SHOWN = 100  # characters of a query before and after its fault
+
+
 class QueryError(ValueError):
     """A query that cannot be understood or answered; the message points at the word.
 
@@ -26,7 +29,8 @@ class QueryError(ValueError):
 
     def __init__(self, text: str, start: int, end: int, message: str):
         begin = text.rfind("\n", 0, start) + 1
-        line = text[begin:].split("\n", 1)[0]
+        begin = max(begin, start - SHOWN)
+        line = text[begin:start + SHOWN].split("\n", 1)[0]
         carets = max(1, min(end, begin + len(line)) - start)
         super().__init__(f"{message}\n  {line}\n  {' ' * (start - begin)}{'^' * carets}")
         self.text, self.start, self.end, self.fault = text, start, end, message
