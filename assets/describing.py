@@ -26,28 +26,30 @@ def metadata_of(artifact: Artifact, inputs: Mapping[str, Artifact], reused: bool
         seconds: that this materialization took.
         peak: memory of its process, MiB.
     """
-    metadata: dict[str, Any] = {
-        "recipe": artifact.recipe,
-        "folder": dg.MetadataValue.path(str(artifact.folder)),
+    notes = artifact.folder / "notes"
+    metadata: dict[str, Any] = {  # what a person looks for stands first: Dagster keeps the order
+        **_scores(artifact), **_curves(artifact.folder)}
+    for page in sorted(notes.glob("*.html")):
+        metadata[f"{page.stem}_page"] = dg.MetadataValue.path(str(page))
+    for figure in sorted(notes.glob("*.png")):
+        metadata[f"figure_{figure.stem}"] = dg.MetadataValue.md(_inline(figure))
+    if url := tracking.url(artifact.manifest["origin"]):
+        metadata["mlflow_run"] = dg.MetadataValue.url(url)
+    metadata |= {
+        **_made_from(artifact, inputs),
+        **_made_by(artifact),
         "size_mib": round(artifact.size / 2**20, 2),
+        "folder": dg.MetadataValue.path(str(artifact.folder)),
+        "recipe": artifact.recipe,
         "reused": reused,
         "seconds": round(seconds, 2),
         "peak_memory_mib": round(peak, 1),
-        "settings": dg.MetadataValue.json(artifact.manifest["settings"]),
-        **_made_from(artifact, inputs),
-        **_made_by(artifact),
-    }
+        **table_metadata(artifact)}
     for name, value in artifact.summary.items():
         simple = isinstance(value, (int, float, str, bool))
-        metadata[name] = value if simple else _table_of(value) or dg.MetadataValue.json(value)
-    metadata |= {**table_metadata(artifact), **_scores(artifact), **_curves(artifact.folder)}
-    if url := tracking.url(artifact.manifest["origin"]):
-        metadata["mlflow_run"] = dg.MetadataValue.url(url)
-    for figure in sorted((artifact.folder / "notes").glob("*.png")):
-        metadata[f"figure_{figure.stem}"] = dg.MetadataValue.md(_inline(figure))
-    for page in sorted((artifact.folder / "notes").glob("*.html")):
-        metadata[f"{page.stem}_page"] = dg.MetadataValue.path(str(page))
-    return metadata
+        metadata.setdefault(name, value if simple else _table_of(value)
+                            or dg.MetadataValue.json(value))
+    return metadata | {"settings": dg.MetadataValue.json(artifact.manifest["settings"])}
 
 
 def worth_of(checkpoint: Artifact, report: Artifact) -> dg.AssetObservation:
@@ -65,10 +67,10 @@ def worth_of(checkpoint: Artifact, report: Artifact) -> dg.AssetObservation:
 def _made_from(artifact: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """The data versions that it was made from, and links to their pages: a table of Dagster's
     holds text alone."""
-    rows = [{"input": name, "asset": "/".join(up.key), "data version": up.data_version,
-             "recipe": up.recipe, "MiB": round(up.size / 2**20, 2)} for name, up in inputs.items()]
-    rows += [{"input": name, "asset": "made by no asset", "data version": fingerprint,
-              "recipe": "", "MiB": 0.0}
+    rows = [{"asset": "/".join(up.key), "data version": up.data_version[:12], "recipe": up.recipe,
+             "MiB": round(up.size / 2**20, 2)} for up in inputs.values()]
+    rows += [{"asset": f"{name} (of no asset)", "data version": fingerprint[:12], "recipe": "",
+              "MiB": 0.0}
              for name, fingerprint in artifact.manifest["inputs"].items() if name not in inputs]
     links = [f"[{name}]({asset_page('', name)})" for name in ("/".join(up.key)
                                                               for up in inputs.values())]

@@ -88,13 +88,14 @@ def score_table(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> An
     """
     rows = [row for row in rows if row["metric"] in set(metrics)]
     regimes = sorted({row["regime"] for row in rows})
-    shown = [name for name in ("database", "task") if len({row[name] for row in rows}) > 1]
+    several = len({(row["database"], row["task"]) for row in rows}) > 1
     counted = [name for name in ("n_test", "seeds") if all(row[name] for row in rows)]
     lines: dict[tuple, dict[str, Any]] = {}
     for row in rows:
         line = lines.setdefault((row["database"], row["task"], row["variant"]), {
-            **{name: row[name] for name in (*shown, "variant", "metric")},
-            **dict.fromkeys(regimes, ""), **{name: row[name] for name in counted}})
+            **({"task": f"{row['database']}/{row['task']}"} if several else {}),
+            "variant": row["variant"], **dict.fromkeys(regimes, ""), "metric": row["metric"],
+            **{name: row[name] for name in counted}})
         line[row["regime"]] = figure(row)
     if not lines:
         return None
@@ -102,10 +103,9 @@ def score_table(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> An
 
 
 def figure(row: Mapping[str, Any]) -> str:
-    """`0.731 ± 0.004 [0.690, 0.770]`, as far as it is known."""
+    """`0.731 [0.690, 0.770]`, or without its interval where none is known."""
     if row["mean"] is None:
         return "undefined"
-    spread = "" if row["std"] is None else f" ± {row['std']:.3f}"
-    known = row["ci_low"] is not None
-    return f"{row['mean']:.3f}{spread}" + (
-        f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]" if known else "")
+    if row["ci_low"] is None:
+        return f"{row['mean']:.3f}"
+    return f"{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"

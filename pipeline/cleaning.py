@@ -80,7 +80,7 @@ def _locked(one: Stored) -> bool:
     path = one.folder.with_suffix(".lock")
     if not path.exists():
         return False
-    with open(path) as handle:
+    with open(path, "r+") as handle:  # as some network file systems want it
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,6 +5,7 @@ Only folders that a store itself writes are looked at; a link is never followed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -44,13 +45,20 @@ def stored(store: ArtifactStore) -> list[Stored]:
     """All that lies in a store, by key and then newest first.
 
     Raises:
-        ArtifactError: the store itself is a link to somewhere else.
+        ArtifactError: the store itself is a link to somewhere else, or cannot be read.
     """
     root = store.root
     if root.resolve() != root.parent.resolve() / root.name:
         raise ArtifactError(f"{root} is a link to {root.resolve()}, which is not followed; clean "
                             "it up from the home that it belongs to")
-    found = [_read(key, folder) for key, folder in _folders(root, ())]
+    found = []
+    try:
+        for key, folder in _folders(root, ()):
+            with contextlib.suppress(FileNotFoundError):  # a run beside this one moves on
+                found.append(_read(key, folder))
+    except PermissionError as error:
+        raise ArtifactError(f"{error.filename} cannot be read; give yourself the right to read it, "
+                            "then try again") from None
     return sorted(found, key=lambda s: (s.key, -s.written))
 
 
@@ -107,9 +115,12 @@ def _folders(folder: Path, key: Key) -> Iterator[tuple[Key, Path]]:
 
 
 def _read(key: Key, folder: Path) -> Stored:
-    stats = [os.lstat(os.path.join(path, name))
-             for path, _, names in os.walk(folder) for name in names]
-    written = max((s.st_mtime for s in stats), default=folder.stat().st_mtime)
+    files = []
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                files.append(os.lstat(os.path.join(path, name)))
+    written = max(s.st_mtime for s in files or [os.lstat(folder)])
     suffix = folder.suffix.removeprefix(".")
     manifest = None
     if not suffix:
@@ -119,5 +130,5 @@ def _read(key: Key, folder: Path) -> Stored:
             written = (folder / "manifest.json").stat().st_mtime
         except (OSError, ValueError, KeyError, TypeError):
             manifest = None  # damaged: neither an ancestor nor worth a rebuild here
-    return Stored(key, folder, suffix or "finished", sum(s.st_size for s in stats), written,
+    return Stored(key, folder, suffix or "finished", sum(s.st_size for s in files), written,
                   manifest)

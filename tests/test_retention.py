@@ -152,3 +152,19 @@ def test_a_deletion_that_stops_leaves_nothing_that_looks_finished(store, monkeyp
         store.delete(("report",), made.folder)
     assert store.find(("report",), made.recipe) is None
     assert [one.kind for one in stored(store)] == ["old"]
+
+
+def test_a_run_beside_it_may_replace_files_while_they_are_counted(store, monkeypatch):
+    made = make(store, ("report",), 1)
+    (made.folder / "gone.part").write_text("soon renamed")
+    real = os.lstat
+
+    def vanishing(path, **more):
+        if str(path).endswith("gone.part"):
+            raise FileNotFoundError(path)
+        return real(path, **more)
+
+    monkeypatch.setattr("os.lstat", vanishing)
+    (one,) = stored(store)
+    assert one.bytes == sum(p.stat().st_size for p in made.folder.iterdir()
+                            if p.name != "gone.part")

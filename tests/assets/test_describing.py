@@ -74,7 +74,7 @@ def test_scores_have_a_line_a_variant_and_a_column_a_regime_and_say_no_more_than
                          row("a", "rolling", None), row("b", "rolling", 0.7),
                          row("b", "rolling", 0.1, metric="r2")], ["mae"])
     assert [r.data for r in table.records] == [
-        {"variant": "a", "metric": "mae", "frozen_db": "0.500 ± 0.010 [0.400, 0.600]",
+        {"variant": "a", "metric": "mae", "frozen_db": "0.500 [0.400, 0.600]",
          "rolling": "undefined", "n_test": 9},
         {"variant": "b", "metric": "mae", "frozen_db": "", "rolling": "0.700", "n_test": 9}]
     assert score_table([], ["mae"]) is None
@@ -82,7 +82,7 @@ def test_scores_have_a_line_a_variant_and_a_column_a_regime_and_say_no_more_than
 
 def test_scores_of_several_tasks_name_them():
     table = score_table([row("a", "rolling", 0.5), row("a", "rolling", 0.5, task="u")], ["mae"])
-    assert [r.data["task"] for r in table.records] == ["t", "u"]
+    assert [r.data["task"] for r in table.records] == ["d/t", "d/u"]
 
 
 def test_a_training_shows_its_losses_as_a_line_of_text(tmp_path):

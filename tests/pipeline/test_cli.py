@@ -25,7 +25,7 @@ def rowgraph(*words, home, **environ):
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("results",), ("databases",),
-                                     ("ui",)])
+                                     ("ui",), ("lineage",), ("gc",)])
 def test_help_says_what_a_command_does(command, tmp_path):
     done = rowgraph(*command, "--help", home=tmp_path)
     assert done.returncode == 0
