@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from pipeline.home import make_home
 from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, load_profile
 
@@ -63,10 +64,13 @@ class Environment:
 
         The UI gets the folder as DAGSTER_HOME; with the default home it is the very storage that
         the project's own dagster.yaml names.
+
+        Raises:
+            HomeError: the home cannot be used.
         """
+        make_home(self.home)
         config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
         config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
-        self.home.mkdir(parents=True, exist_ok=True)
         path = self.home / "dagster.yaml"
         text = f"# Written from {ROOT.name}/dagster.yaml; edit that one.\n{yaml.safe_dump(config)}"
         if not path.exists() or path.read_text() != text:
@@ -74,9 +78,15 @@ class Environment:
         return path
 
     def instance(self) -> dg.DagsterInstance:
-        """The Dagster instance of this home."""
+        """The Dagster instance of this home, for a run in this process.
+
+        Such a run takes no place in a pool: Dagster would spin on a core while it waits and hear
+        no signal, and the place would outlive a killed process. The device's lock orders it.
+        """
         path = self.instance_config()
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(path.parent)))
+        pools = {"concurrency": {"pools": {"granularity": "run", "default_limit": 1}}}
+        return dg.DagsterInstance.from_ref(
+            InstanceRef.from_dir(str(path.parent), overrides=pools))
 
 
 def _beside(given: str, profile: Profile) -> Path | None:

@@ -10,19 +10,19 @@ Files under `notes/` (figures, curves with wall times) travel along but do not c
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rowgraph.disk import free_text, is_full
+from rowgraph.locks import held
 from rowgraph.randomness import digest
 
 FORMAT_VERSION = 1
@@ -33,6 +33,10 @@ Key = tuple[str, ...]  # (stage,), (stage, database) or (stage, database, task),
 
 class ArtifactError(RuntimeError):
     """An artifact that cannot be used or written; the message names the file and the next move."""
+
+
+class DiskFullError(ArtifactError):
+    """No room for an artifact."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,8 @@ class ArtifactStore:
               origin: Callable[[], Mapping[str, Any]] | None = None) -> tuple[Artifact, bool]:
         """Make an artifact, or find that it is already there.
 
+        While another process makes it, this one waits and then finds it.
+
         Args:
             key: of the asset.
             revision, settings, inputs: see `recipe_of`.
@@ -193,12 +199,13 @@ class ArtifactStore:
             The artifact and whether it was reused.
 
         Raises:
-            ArtifactError: the disk is full, or another process is making it.
+            DiskFullError: there is no room; what was saved for resuming is kept.
+            LockError: the file system has no locks.
         """
         recipe = recipe_of(key[0], revision, settings, inputs)
         folder = self.folder(key, recipe)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
+        with held(folder.with_name(recipe + ".lock"), "/".join(key)):
             if not force and (found := self.usable(key, recipe)) is not None:
                 return found, True
             draft = Draft(folder.with_name(recipe + ".draft"))
@@ -210,12 +217,14 @@ class ArtifactStore:
                 manifest = _manifest(key, recipe, revision, settings, inputs, summary,
                                      origin() if origin else {}, draft)
                 write_json(draft.folder / "manifest.json", manifest)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
+            except Exception as error:
+                if not is_full(error, draft.folder):
                     raise
-                raise ArtifactError(f"{draft.folder}: the disk is full; free space or set "
-                                    "ROWGRAPH_HOME to a larger disk, then run again: what is "
-                                    "finished is kept") from error
+                for half in draft.folder.rglob("*.part"):
+                    half.unlink()  # room for the records of this failure
+                raise DiskFullError(f"{draft.folder}: the disk is full ({free_text(self.root)}); "
+                                    "free space or set ROWGRAPH_HOME to a larger disk, then run "
+                                    "again: what is finished is kept") from error
             _publish(draft.folder, folder)
         return Artifact(key, recipe, folder, manifest), False
 
@@ -261,17 +270,6 @@ def _publish(draft: Path, folder: Path) -> None:
         folder.rename(old)
     draft.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(path: Path, what: str) -> Iterator[None]:
-    with open(path, "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArtifactError(f"{what} is being made by another process (it holds {path}); "
-                                "wait for it or stop it, then run again") from None
-        yield
 
 
 def file_digest(path: Path) -> str:
