@@ -212,11 +212,13 @@ class ArtifactStore:
             if force:
                 shutil.rmtree(draft.folder, ignore_errors=True)
             draft.folder.mkdir(exist_ok=True)
+            written = draft.folder / "manifest.json"
             try:
-                summary = make(draft)
-                manifest = _manifest(key, recipe, revision, settings, inputs, summary,
-                                     origin() if origin else {}, draft)
-                write_json(draft.folder / "manifest.json", manifest)
+                if not written.exists():  # else it was killed on its way to being published
+                    summary = make(draft)
+                    write_json(written, _manifest(
+                        key, recipe, revision, settings, inputs, summary,
+                        origin() if origin else {}, draft))
             except Exception as error:
                 if not is_full(error, draft.folder):
                     raise
@@ -225,19 +227,19 @@ class ArtifactStore:
                 raise DiskFullError(f"{draft.folder}: the disk is full ({free_text(self.root)}); "
                                     "free space or set ROWGRAPH_HOME to a larger disk, then run "
                                     "again: what is finished is kept") from error
-            _publish(draft.folder, folder)
+            manifest = json.loads(written.read_text())
+            _publish(draft, folder)
         return Artifact(key, recipe, folder, manifest), False
 
 
 def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
               inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, Any],
               draft: Draft) -> dict[str, Any]:
-    shutil.rmtree(draft.folder / "state", ignore_errors=True)
     files = {}
     for path in sorted(draft.folder.rglob("*")):
-        if path.is_file() and path.name != "manifest.json":
-            files[str(path.relative_to(draft.folder))] = {
-                "bytes": path.stat().st_size, "digest": file_digest(path)}
+        name = path.relative_to(draft.folder)
+        if path.is_file() and path.name != "manifest.json" and name.parts[0] != "state":
+            files[str(name)] = {"bytes": path.stat().st_size, "digest": file_digest(path)}
     content = {n: f["digest"] for n, f in files.items() if not n.startswith("notes/")}
     return {
         "format_version": FORMAT_VERSION,
@@ -263,12 +265,13 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _publish(draft: Path, folder: Path) -> None:
+def _publish(draft: Draft, folder: Path) -> None:
+    shutil.rmtree(draft.folder / "state", ignore_errors=True)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
-    draft.rename(folder)
+    draft.folder.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
