@@ -319,9 +319,9 @@ def main() -> None:
     parser.add_argument("--moments", nargs="+", type=float, default=[0.3, 0.8])
     options = parser.parse_args()
     folder = options.folder.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    write_shop(folder / "databases/tiny-shop")
-    write_league(folder / "databases/tiny-league")
+    if not (folder / "databases").exists():
+        write_shop(folder / "databases/tiny-shop")
+        write_league(folder / "databases/tiny-league")
     (folder / "tiny.yaml").write_text(PROFILE)
     (folder / "longer.yaml").write_text(f"extends: tiny.yaml\n{LONGER}")
     unbroken = World(folder, "unbroken")
@@ -334,6 +334,7 @@ def main() -> None:
     for name in options.signals:
         for moment in options.moments:
             world = World(folder, f"{name}-{moment:g}")
+            shutil.rmtree(world.home, ignore_errors=True)
             found = (in_ui if name == TERMINATE else in_terminal)(world, reference, name, moment)
             judge(world, reference, found)
             kills += found

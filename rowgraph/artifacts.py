@@ -222,8 +222,7 @@ class ArtifactStore:
             except Exception as error:
                 if not is_full(error, draft.folder):
                     raise
-                for half in draft.folder.rglob("*.part"):
-                    half.unlink()  # room for the records of this failure
+                _remove_halves(draft)  # room for the records of this failure
                 raise DiskFullError(f"{draft.folder}: the disk is full ({free_text(self.root)}); "
                                     "free space or set ROWGRAPH_HOME to a larger disk, then run "
                                     "again: what is finished is kept") from error
@@ -235,6 +234,7 @@ class ArtifactStore:
 def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
               inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, Any],
               draft: Draft) -> dict[str, Any]:
+    _remove_halves(draft)
     files = {}
     for path in sorted(draft.folder.rglob("*")):
         name = path.relative_to(draft.folder)
@@ -255,6 +255,12 @@ def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
         "libraries": _library_versions(),
         "origin": dict(origin),
     }
+
+
+def _remove_halves(draft: Draft) -> None:
+    """Files whose writing was cut short: of this attempt, or of one that was killed."""
+    for half in draft.folder.rglob("*.part"):
+        half.unlink()
 
 
 def _library_versions() -> dict[str, str]:

@@ -161,6 +161,17 @@ def test_what_was_killed_on_its_way_to_being_published_is_not_made_again(tmp_pat
     assert not (artifact.folder / "state").exists()
 
 
+def test_what_a_killed_attempt_was_writing_is_no_part_of_the_artifact(tmp_path):
+    recipe = recipe_of(KEY[0], 1, {"cap": 1}, {"origin": "x"})
+    draft = ArtifactStore(tmp_path / "killed").folder(KEY, recipe).with_name(recipe + ".draft")
+    draft.mkdir(parents=True)
+    (draft / "manifest.json.part").write_text("half")
+    artifact, _ = build(ArtifactStore(tmp_path / "killed"))
+    whole, _ = build(ArtifactStore(tmp_path / "whole"))
+    assert artifact.data_version == whole.data_version
+    assert ArtifactStore(tmp_path / "killed").find(KEY, recipe) is not None
+
+
 def killed(*args):
     raise KeyboardInterrupt
 
