@@ -9,6 +9,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from pipeline.home import HomeError, make_home
 from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, SettingsError, load_profile
 
@@ -78,27 +79,33 @@ class Environment:
         the project's own dagster.yaml names.
 
         Raises:
-            SettingsError: the home cannot be written.
+            HomeError: the home cannot be used.
         """
+        make_home(self.home)
         config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
         config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
         path = self.home / "dagster.yaml"
         text = f"# Written from {ROOT.name}/dagster.yaml; edit that one.\n{yaml.safe_dump(config)}"
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
             (self.home / "dagster").mkdir(exist_ok=True)
         except OSError as error:
-            raise SettingsError(f"ROWGRAPH_HOME: {error.filename} cannot be written "
-                                f"({error.strerror}); mend its permissions, remove what is in its "
-                                "place, or set ROWGRAPH_HOME to another folder") from None
+            raise HomeError(f"ROWGRAPH_HOME: {error.filename} cannot be written "
+                            f"({error.strerror}); mend its permissions, remove what is in its "
+                            "place, or set ROWGRAPH_HOME to another folder") from None
         return path
 
     def instance(self) -> dg.DagsterInstance:
-        """The Dagster instance of this home."""
+        """The Dagster instance of this home, for a run in this process.
+
+        Such a run takes no place in a pool: Dagster would spin on a core while it waits and hear
+        no signal, and the place would outlive a killed process. The device's lock orders it.
+        """
         path = self.instance_config()
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(path.parent)))
+        pools = {"concurrency": {"pools": {"granularity": "run", "default_limit": 1}}}
+        return dg.DagsterInstance.from_ref(
+            InstanceRef.from_dir(str(path.parent), overrides=pools))
 
 
 def home_of() -> Path:

@@ -1,10 +1,13 @@
 """One run of the planned assets in this process, with progress, and what came of it."""
 
+import contextlib
 import logging
 import os
 import re
+import signal
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +15,12 @@ import dagster as dg
 
 from pipeline.environment import Environment
 from pipeline.janitor import process_tags, settle
-from pipeline.plan import Planned
-from rowgraph.artifacts import Key
+from pipeline.plan import Planned, plan
+from resources.tracking import TrackingResource
+from rowgraph.artifacts import DiskFullError, Key
+from rowgraph.disk import free_text, is_full
+
+FULL = DiskFullError.__name__
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,66 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
         changed[key] = {**changed.get(key, {}), **some}
     if changed:
         config["ops"] = {"__".join(key): {"config": dict(some)} for key, some in changed.items()}
-    with environment.instance() as instance:
-        if running := settle(instance):
-            progress.note(f"{', '.join(running)} is in progress; waiting where it holds the device")
-        result = job.execute_in_process(
-            instance=instance, run_config=config, raise_on_error=False,
-            asset_selection=[dg.AssetKey(list(p.node.key)) for p in chosen],
-            tags={"rowgraph/profile": environment.profile.name, **process_tags()})
-    return _failures(result, {"__".join(p.node.key): p.node.name for p in chosen})
+    tracking = TrackingResource(home=str(environment.home), uri=environment.tracking_uri,
+                                enabled=tracked)
+    names = {"__".join(p.node.key): p.node.name for p in chosen}
+    try:
+        with _notes(progress), _ended_as_interrupted(), environment.instance() as instance:
+            if running := settle(instance, tracking):
+                progress.note(f"{', '.join(running)} is in progress; "
+                              "waiting where it holds the device")
+            result = job.execute_in_process(
+                instance=instance, run_config=config, raise_on_error=False,
+                asset_selection=[dg.AssetKey(list(p.node.key)) for p in chosen],
+                tags={"rowgraph/profile": environment.profile.name, **process_tags()})
+        failures = _failures(result, names)
+    except Exception as error:  # Dagster's own records may find no room
+        if not is_full(error, environment.home):
+            raise
+        failures = [Failure("run", f"{FULL}: {environment.home}: the disk is full "
+                            f"({free_text(environment.home)}); free space or set ROWGRAPH_HOME "
+                            "to a larger disk, then run again: what is finished is kept")]
+    if any(failure.error.startswith(FULL) for failure in failures):
+        progress.note(_room(environment))
+    return failures
+
+
+@contextlib.contextmanager
+def _notes(progress: Any) -> Iterator[None]:
+    """What RowGraph logs, such as what it waits for, as notes of the progress."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: progress.note(record.getMessage())
+    logger = logging.getLogger("rowgraph")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """SIGTERM does as Ctrl-C does, between steps too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _room(environment: Environment) -> str:
+    """How much room the rest of the plan takes."""
+    from pipeline.costing import costs_of
+
+    known = [e for e in costs_of(environment, plan(environment)).estimates.values() if e]
+    stays = sum(e.disk.value for e in known)
+    meanwhile = max((e.meanwhile.value for e in known), default=0)
+    return (f"By `rowgraph plan`, what is left to make takes about {stays / 1e6:,.0f} MB and, "
+            f"while it is made, {meanwhile / 1e6:,.0f} MB more; Dagster's and MLflow's records "
+            "come on top.")
 
 
 def _failures(result: dg.ExecuteInProcessResult, names: dict[str, str]) -> list[Failure]:

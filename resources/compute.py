@@ -1,11 +1,17 @@
 """The device that trains and encodes: chosen and locked."""
 
 import contextlib
-import fcntl
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+
+from rowgraph.locks import held
 
 
 class ComputeError(RuntimeError):
@@ -15,8 +21,9 @@ class ComputeError(RuntimeError):
 class ComputeResource(dg.ConfigurableResource):
     """Device `auto`, `cpu` or `cuda:n`, the number of CPU threads, and of fine-tuning processes.
 
-    One process at a time holds the device: the pool `gpu` orders steps within Dagster, and the
-    lock below `home` also holds off a training that outlived its run.
+    One process at a time holds the device, by a lock below `home` that the operating system frees
+    when its holder is gone; others wait. The pool `gpu` only orders the runs of the UI, so that
+    they wait where a person sees it.
     """
 
     home: str
@@ -50,22 +57,25 @@ class ComputeResource(dg.ConfigurableResource):
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:
-        """Hold the device; yields its name.
+        """Hold the device, once no other process does; yields its name.
+
+        A step whose run is killed ends as if it had been interrupted: it saves and lets go.
 
         Raises:
-            ComputeError: another process holds it.
+            LockError: the file system has no locks.
         """
         import torch
 
         device = self.resolve()
         if self.threads:
             torch.set_num_threads(self.threads)
-        path = Path(self.home) / f"{device.replace(':', '')}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ComputeError(f"{device} is in use by another RowGraph process (it holds "
-                                   f"{path}); wait for it or stop it, then run again") from None
+        if (parent := multiprocessing.parent_process()) is not None:
+            threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+        with held(Path(self.home) / f"{device.replace(':', '')}.lock", f"the device {device}"):
             yield device
+
+
+def _follow(parent: multiprocessing.process.BaseProcess) -> None:
+    """Interrupt this process once the one that started it is gone."""
+    multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

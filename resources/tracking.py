@@ -1,18 +1,20 @@
 """MLflow: one run per materialization, with settings, metrics, artifacts and links both ways.
 
 Our own small resource, because the `dagster-mlflow` one shares a single run among all assets and
-leaves failures FINISHED. MLflow being away is a warning unless `strict`.
+leaves failures FINISHED. MLflow being away, from the start or suddenly, is one warning, and what
+is made is not tracked, unless `strict`.
 """
 
 import contextlib
-import fcntl
+import functools
+import logging
 import math
 import os
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 
@@ -20,15 +22,49 @@ from resources.registry import MODELS, register
 from resources.tracked_facts import dataset_inputs, run_tags, scores, test_metrics
 from rowgraph.artifacts import Artifact
 from rowgraph.evaluation.scores import score_rows, variants_of
+from rowgraph.locks import held
 
 LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # its 7 take minutes
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+log = logging.getLogger("rowgraph.tracking")
+_away: set[str] = set()  # servers that did not answer this process; they are not asked again
+
+
+class TrackingError(RuntimeError):
+    """MLflow cannot be used, and tracking is strict."""
+
+
+def tolerant(method: Callable) -> Callable:
+    """A method whose failures are told to its object's `lost`: what is made goes on without."""
+    @functools.wraps(method)
+    def _method(self: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return method(self, *args, **named)
+        except Exception as error:
+            self.lost(error)
+
+    return _method
 
 
 class TrackedRun:
-    """One MLflow run; does nothing when MLflow is away."""
+    """One MLflow run; does nothing when MLflow is away.
 
-    def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None):
+    Args:
+        say: hears why MLflow failed; may raise.
+    """
+
+    def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None,
+                 say: Callable[[Exception], None] | None = None):
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+        self.say = say
+
+    def lost(self, error: Exception) -> None:
+        """MLflow failed: go on without it."""
+        self.client = None
+        if self.say:
+            self.say(error)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -37,6 +73,7 @@ class TrackedRun:
             return {}
         return {"mlflow_run_id": self.run_id, "mlflow_experiment_id": self.experiment_id or "0"}
 
+    @tolerant
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log finite metrics at a step."""
         if self.client is None:
@@ -46,6 +83,7 @@ class TrackedRun:
                 self.client.log_metric(self.run_id, name, float(value), step=int(step),
                                        synchronous=False)
 
+    @tolerant
     def finish(self, artifact: Artifact) -> None:
         """Log the summary, the small files and, for a checkpoint, a registered model version."""
         if self.client is None:
@@ -65,6 +103,12 @@ class TrackedRun:
         self.client.log_artifact(self.run_id, str(artifact.folder / "manifest.json"))
         if model := MODELS.get(artifact.key[0]):
             register(self.client, model, artifact, self.run_id)
+
+    @tolerant
+    def end(self, status: str) -> None:
+        """Close it as FINISHED, FAILED or KILLED."""
+        if self.client is not None:
+            self.client.set_terminated(self.run_id, status)
 
 
 def log_figures(client: Any, run_id: str, figures: Mapping[str, float]) -> None:
@@ -107,30 +151,41 @@ class TrackingResource(dg.ConfigurableResource):
         """An `MlflowClient`, or None where tracking is off or cannot be reached.
 
         Raises:
-            RuntimeError: it cannot be reached and `strict` is set.
+            TrackingError: it cannot be reached and `strict` is set.
         """
-        if not self.enabled:
+        if not self.enabled or self.tracking_uri in _away:
             return None
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 take minutes
+        for name, value in {**QUIET, **PATIENCE}.items():
+            os.environ.setdefault(name, value)
         try:
             return self._connect()
         except Exception as error:
-            message = f"MLflow at {self.tracking_uri} cannot be used: {error}"
-            if self.strict:
-                raise RuntimeError(f"{message}; start it, unset MLFLOW_TRACKING_URI, or set "
-                                   "tracking.strict to false") from error
-            warnings.warn(f"{message}; this run is not tracked", stacklevel=2)
+            self.lost(error)
             return None
+
+    def lost(self, error: Exception) -> None:
+        """MLflow failed: say so, and do not ask it again in this process.
+
+        Raises:
+            TrackingError: `strict` is set.
+        """
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        where = _without_password(self.tracking_uri)
+        message = f"MLflow at {where} cannot be used: {why.replace(self.tracking_uri, where)}"
+        if self.strict:
+            raise TrackingError(f"{message}; start it, unset MLFLOW_TRACKING_URI, or set "
+                                "tracking.strict to false") from error
+        if self.tracking_uri not in _away:
+            _away.add(self.tracking_uri)
+            log.warning("%s; what follows is made all the same, but not tracked: start it or "
+                        "unset MLFLOW_TRACKING_URI", message)
 
     def _connect(self) -> Any:
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow.utils.async_logging").setLevel(logging.CRITICAL)
         folder = Path(self.home).resolve() / "mlflow"
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "schema.lock", "w") as lock:  # the first use creates the schema
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(folder / "schema.lock", "MLflow's schema"):  # the first use creates it
             client = MlflowClient(tracking_uri=self.tracking_uri)
             if client.get_experiment_by_name(self.experiment) is None:
                 local = None if self.uri else (folder / "artifacts").as_uri()
@@ -148,28 +203,51 @@ class TrackingResource(dg.ConfigurableResource):
             inputs: the upstream artifacts by input name.
             outside: fingerprints of data that no asset made.
         """
-        inputs = inputs or {}
-        client = self.client()
-        if client is None:
-            yield TrackedRun(None, None)
-            return
-        experiment = client.get_experiment_by_name(self.experiment)
-        run = client.create_run(
-            experiment.experiment_id, run_name=name,
-            tags={**run_tags(name, tags, inputs, self.dagster_ui), **tags})
-        if made_from := dataset_inputs(inputs, outside or {}):
-            client.log_inputs(run.info.run_id, made_from)
-        for key, value in settings.items():
-            client.log_param(run.info.run_id, key, value)
+        run = self._begin(name, settings, tags, inputs or {}, outside or {})
         try:
-            yield TrackedRun(client, run.info.run_id, experiment.experiment_id)
+            yield run
         except Exception:
-            client.set_terminated(run.info.run_id, "FAILED")
+            run.end("FAILED")
             raise
         except BaseException:
-            client.set_terminated(run.info.run_id, "KILLED")
+            run.end("KILLED")
             raise
-        client.set_terminated(run.info.run_id, "FINISHED")
+        run.end("FINISHED")
+
+    def _begin(self, name: str, settings: Mapping[str, Any], tags: Mapping[str, str],
+               inputs: Mapping[str, Artifact], outside: Mapping[str, str]) -> TrackedRun:
+        client = self.client()
+        if client is None:
+            return TrackedRun(None, None)
+        try:
+            experiment = client.get_experiment_by_name(self.experiment)
+            run = client.create_run(
+                experiment.experiment_id, run_name=name,
+                tags={**run_tags(name, tags, inputs, self.dagster_ui), **tags})
+            if made_from := dataset_inputs(inputs, outside):
+                client.log_inputs(run.info.run_id, made_from)
+            for key, value in settings.items():
+                client.log_param(run.info.run_id, key, value)
+        except Exception as error:
+            self.lost(error)
+            return TrackedRun(None, None)
+        return TrackedRun(client, run.info.run_id, experiment.experiment_id, self.lost)
+
+    @tolerant
+    def close(self, over: Callable[[str], bool]) -> None:
+        """Close as KILLED what a process left RUNNING when it was killed.
+
+        Args:
+            over: whether the Dagster run of an id has ended.
+        """
+        client = self.client()
+        if client is None:
+            return
+        experiment = client.get_experiment_by_name(self.experiment)
+        for run in client.search_runs([experiment.experiment_id],
+                                      "attributes.status = 'RUNNING'"):
+            if over(run.data.tags.get("dagster_run_id", "")):
+                client.set_terminated(run.info.run_id, "KILLED")
 
     def url(self, origin: Mapping[str, str]) -> str | None:
         """The page of an artifact's run in the MLflow UI that `rowgraph ui` starts, or the
@@ -180,6 +258,7 @@ class TrackingResource(dg.ConfigurableResource):
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
+    @tolerant
     def log_intervals(self, evaluation: Artifact, inputs: Mapping[str, Artifact]) -> None:
         """Give the runs whose predictions were evaluated their figures with intervals, once.
 
@@ -200,6 +279,7 @@ class TrackingResource(dg.ConfigurableResource):
                 log_figures(client, run_id, figures)
                 client.set_tag(run_id, *tag)
 
+    @tolerant
     def serve(self, artifact: Artifact, profile: str) -> str | None:
         """Register what `mlflow models serve` needs to answer keys with predictions of a kept
         model; returns its URI, None where MLflow is away."""
@@ -217,6 +297,7 @@ class TrackingResource(dg.ConfigurableResource):
             "mlflow_run_id") or None, folder)
         return f"models:/{name}/{version}"
 
+    @tolerant
     def crown(self, checkpoints: Mapping[str, Artifact]) -> None:
         """Give the model versions behind the latest report the alias `champion`."""
         client = self.client()
@@ -226,3 +307,9 @@ class TrackingResource(dg.ConfigurableResource):
             version = register(client, MODELS[stage], artifact,
                                artifact.manifest["origin"].get("mlflow_run_id") or None)
             client.set_registered_model_alias(MODELS[stage], "champion", version)
+
+
+def _without_password(uri: str) -> str:
+    """A URI that can be shown: user names and passwords before its host are left out."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -10,19 +10,19 @@ Files under `notes/` (figures, curves with wall times) travel along but do not c
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rowgraph.disk import free_text, is_full
+from rowgraph.locks import BusyError, held
 from rowgraph.randomness import digest
 
 FORMAT_VERSION = 1
@@ -34,6 +34,10 @@ Key = tuple[str, ...]  # (stage,), (stage, database) or (stage, database, task),
 
 class ArtifactError(RuntimeError):
     """An artifact that cannot be used or written; the message names the file and the next move."""
+
+
+class DiskFullError(ArtifactError):
+    """No room for an artifact."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,8 @@ class ArtifactStore:
               origin: Callable[[], Mapping[str, Any]] | None = None) -> tuple[Artifact, bool]:
         """Make an artifact, or find that it is already there.
 
+        While another process makes it, this one waits and then finds it.
+
         Args:
             key: of the asset.
             revision, settings, inputs: see `recipe_of`.
@@ -229,32 +235,36 @@ class ArtifactStore:
             The artifact and whether it was reused.
 
         Raises:
-            ArtifactError: the disk is full, or another process is making it.
+            DiskFullError: there is no room; what was saved for resuming is kept.
+            LockError: the file system has no locks.
         """
         recipe = recipe_of(key[0], revision, settings, inputs)
         folder = self.folder(key, recipe)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
+        with held(folder.with_name(recipe + ".lock"), "/".join(key)):
             if not force and (found := self.usable(key, recipe)) is not None:
                 return found, True
             draft = Draft(folder.with_name(recipe + ".draft"))
             if force:
                 shutil.rmtree(draft.folder, ignore_errors=True)
             draft.folder.mkdir(exist_ok=True)
+            written = draft.folder / "manifest.json"
             try:
-                summary = make(draft)
-                manifest = _manifest(key, recipe, revision, settings, inputs, summary,
-                                     origin() if origin else {}, draft)
-                write_json(draft.folder / "manifest.json", manifest)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if not written.exists():  # else it was killed on its way to being published
+                    summary = make(draft)
+                    write_json(written, _manifest(
+                        key, recipe, revision, settings, inputs, summary,
+                        origin() if origin else {}, draft))
+            except Exception as error:
+                if not is_full(error, draft.folder):
                     raise
-                raise ArtifactError(f"{draft.folder}: the disk is full; free space or set "
-                                    "ROWGRAPH_HOME to a larger disk, then run again: what is "
-                                    "finished is kept") from error
-            _publish(draft.folder, folder)
+                _remove_halves(draft)  # room for the records of this failure
+                raise DiskFullError(f"{draft.folder}: the disk is full ({free_text(self.root)}); "
+                                    "free space or set ROWGRAPH_HOME to a larger disk, then run "
+                                    "again: what is finished is kept") from error
+            manifest = json.loads(written.read_text())
+            _publish(draft, folder)
         return Artifact(key, recipe, folder, manifest), False
-
 
     def delete(self, key: Key, folder: Path) -> None:
         """Delete a finished artifact or a draft of a key; links are removed, never followed.
@@ -266,26 +276,28 @@ class ArtifactStore:
         """
         recipe = folder.name.split(".")[0]
         old = folder.with_name(recipe + ".old")
-        with _lock(folder.with_name(recipe + ".lock"), "/".join(key)):
-            try:
+        try:
+            with held(folder.with_name(recipe + ".lock"), "/".join(key), wait=False):
                 if old != folder:
                     shutil.rmtree(old, ignore_errors=True)
                     folder.rename(old)
                 shutil.rmtree(old)
-            except OSError as error:
-                raise ArtifactError(f"{folder} cannot be deleted ({error.strerror}); delete it by "
-                                    "hand") from None
+        except BusyError as error:
+            raise ArtifactError(str(error)) from None
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be deleted ({error.strerror}); delete it by "
+                                "hand") from None
 
 
 def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
               inputs: Mapping[str, str], summary: Mapping[str, Any], origin: Mapping[str, Any],
               draft: Draft) -> dict[str, Any]:
-    shutil.rmtree(draft.folder / "state", ignore_errors=True)
+    _remove_halves(draft)
     files = {}
     for path in sorted(draft.folder.rglob("*")):
-        if path.is_file() and path.name != "manifest.json":
-            files[str(path.relative_to(draft.folder))] = {
-                "bytes": path.stat().st_size, "digest": file_digest(path)}
+        name = path.relative_to(draft.folder)
+        if path.is_file() and path.name != "manifest.json" and name.parts[0] != "state":
+            files[str(name)] = {"bytes": path.stat().st_size, "digest": file_digest(path)}
     content = {n: f["digest"] for n, f in files.items() if not n.startswith("notes/")}
     return {
         "format_version": FORMAT_VERSION,
@@ -303,6 +315,12 @@ def _manifest(key: Key, recipe: str, revision: int, settings: Mapping[str, Any],
     }
 
 
+def _remove_halves(draft: Draft) -> None:
+    """Files whose writing was cut short: of this attempt, or of one that was killed."""
+    for half in draft.folder.rglob("*.part"):
+        half.unlink()
+
+
 def _library_versions() -> dict[str, str]:
     versions = {}
     for name in LIBRARIES:
@@ -311,24 +329,14 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _publish(draft: Path, folder: Path) -> None:
+def _publish(draft: Draft, folder: Path) -> None:
+    shutil.rmtree(draft.folder / "state", ignore_errors=True)
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
-    draft.rename(folder)
+    draft.folder.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(path: Path, what: str) -> Iterator[None]:
-    with open(path, "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArtifactError(f"{what} is being made by another process (it holds {path}); "
-                                "wait for it or stop it, then run again") from None
-        yield
 
 
 def file_digest(path: Path) -> str:

@@ -2,10 +2,14 @@
 
 import errno
 import json
+import threading
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rowgraph.artifacts import ArtifactError, ArtifactStore, recipe_of
+from rowgraph.artifacts import ArtifactError, ArtifactStore, DiskFullError, recipe_of
 
 KEY = ("source", "tiny")
 
@@ -128,10 +132,64 @@ def test_bytes_that_changed_without_changing_size_are_found_by_verify(tmp_path):
         artifact.verify()
 
 
-def test_two_processes_do_not_make_the_same_artifact(tmp_path):
+def test_of_two_that_make_the_same_artifact_the_second_waits_and_finds_it(tmp_path, caplog):
+    store, busy = ArtifactStore(tmp_path), threading.Event()
+
+    def slowly(draft):
+        busy.set()
+        while "source/tiny is in use by process" not in caplog.text:
+            time.sleep(0.01)
+        return make_text()(draft)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(store.build, KEY, 1, {"cap": 1}, {"origin": "x"}, slowly)
+        busy.wait()
+        second = build(store, text="other")
+    assert first.result()[1] is False
+    assert second[1] is True
+    assert (second[0].folder / "db/a.txt").read_text() == "hello"
+
+
+def test_what_was_killed_on_its_way_to_being_published_is_not_made_again(tmp_path, monkeypatch):
     store = ArtifactStore(tmp_path)
-    with pytest.raises(ArtifactError, match="being made by another process"):
-        store.build(KEY, 1, {"cap": 1}, {"origin": "x"}, lambda draft: build(store) and {})
+    with monkeypatch.context() as patch:
+        patch.setattr("rowgraph.artifacts._publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build(store)
+    artifact, _ = store.build(KEY, 1, {"cap": 1}, {"origin": "x"}, killed)
+    assert (artifact.folder / "db/a.txt").read_text() == "hello"
+    assert not (artifact.folder / "state").exists()
+
+
+def test_what_a_killed_attempt_was_writing_is_no_part_of_the_artifact(tmp_path):
+    recipe = recipe_of(KEY[0], 1, {"cap": 1}, {"origin": "x"})
+    draft = ArtifactStore(tmp_path / "killed").folder(KEY, recipe).with_name(recipe + ".draft")
+    draft.mkdir(parents=True)
+    (draft / "manifest.json.part").write_text("half")
+    artifact, _ = build(ArtifactStore(tmp_path / "killed"))
+    whole, _ = build(ArtifactStore(tmp_path / "whole"))
+    assert artifact.data_version == whole.data_version
+    assert ArtifactStore(tmp_path / "killed").find(KEY, recipe) is not None
+
+
+def killed(*args):
+    raise KeyboardInterrupt
+
+
+def test_a_library_that_hides_a_full_disk_is_seen_through_and_half_files_make_room(
+        tmp_path, monkeypatch):
+    def fails(draft):
+        (draft.state / "training.part").write_text("half")
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    store = ArtifactStore(tmp_path)
+    monkeypatch.setattr("rowgraph.disk.shutil.disk_usage", lambda folder: Usage(0))
+    with pytest.raises(DiskFullError, match=r"disk is full \(0\.0 MB free\).*ROWGRAPH_HOME"):
+        store.build(KEY, 1, {"cap": 1}, {"origin": "x"}, fails)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+Usage = namedtuple("Usage", "free")
 
 
 def test_a_manifest_is_json_with_settings_inputs_and_library_versions(tmp_path):

@@ -20,6 +20,7 @@ from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import write_json
 from rowgraph.databases.database import Database
+from rowgraph.disk import new_array
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import shared_tensor
 from rowgraph.sage.settings import SageWeightsSettings
@@ -73,8 +74,7 @@ def ground_of(folder: Path) -> Ground:
 def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> None:
     folder.mkdir()
     for i, (table, rows) in enumerate(graph.num_nodes.items()):
-        target = np.lib.format.open_memmap(folder / f"{i:03d}.npy", "w+", np.float32,
-                                           (rows, vectors.store.dim))
+        target = new_array(folder / f"{i:03d}.npy", np.float32, (rows, vectors.store.dim))
         for first in range(0, rows, CHUNK):
             part = np.arange(first, min(first + CHUNK, rows))
             target[part] = vectors.store.gather(table, part).numpy()

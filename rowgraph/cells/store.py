@@ -31,6 +31,7 @@ from rowgraph.cells.names import name_vector, word_vector
 from rowgraph.cells.scales import MISSING, UNIT, Scale
 from rowgraph.cells.settings import CellStoreSettings
 from rowgraph.databases.database import NEVER, Database, moments
+from rowgraph.disk import new_array
 from rowgraph.randomness import uniform_of_rows
 
 NO_WORD, NEW_WORD, FIRST_WORD = 0, 1, 2
@@ -153,9 +154,8 @@ def write_cell_store(database: Database, settings: CellStoreSettings, draft: Dra
                   "codes": [c for c in columns if c.kind == "code"]}
         fitted = _fit(tables, table, columns, settings)
         rows = database.num_rows(table)
-        maps = {name: np.lib.format.open_memmap(
-            draft.path(f"{i:03d}_{name}.npy"), "w+", SHEETS[name], (rows, len(found)))
-            for name, found in sheets.items()}
+        maps = {name: new_array(draft.path(f"{i:03d}_{name}.npy"), SHEETS[name],
+                                (rows, len(found))) for name, found in sheets.items()}
         names = _names(columns)
         for first, frame in _pieces(database, table, columns):
             # By position: some names, such as "" and `^a.*$`, are none to polars.

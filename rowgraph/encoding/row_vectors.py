@@ -17,6 +17,7 @@ import polars as pl
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
+from rowgraph.disk import new_array
 from rowgraph.embeddings import EmbeddingError, EmbeddingStore, OverlaidEmbeddings, mapped
 from rowgraph.encoding.encoder import RowEncoder
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
@@ -154,9 +155,8 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
     path, cut = draft.state / f"{table}.npy", draft.state / f"{table}.cut.npy"
     progress = draft.state / f"{table}.json"
     if not progress.exists():
-        np.lib.format.open_memmap(path, "w+", encoder.settings.dtype,
-                                  (len(first_N), encoder.dim)).flush()
-        np.lib.format.open_memmap(cut, "w+", bool, (len(first_N),)).flush()
+        new_array(path, encoder.settings.dtype, (len(first_N), encoder.dim)).flush()
+        new_array(cut, bool, (len(first_N),)).flush()
         write_json(progress, {"rows": 0})
     start = json.loads(progress.read_text())["rows"]
     for first, texts in row_texts(database, table, columns, shard, start):

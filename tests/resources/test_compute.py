@@ -1,5 +1,8 @@
 """The device is the one asked for, held by one process at a time."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from resources.compute import ComputeError, ComputeResource
@@ -18,14 +21,22 @@ def test_an_unknown_device_is_refused(tmp_path):
         ComputeResource(home=str(tmp_path), device="tpu").resolve()
 
 
-def test_a_device_is_held_by_one_session_at_a_time(tmp_path):
+def test_a_device_is_held_by_one_session_at_a_time(tmp_path, caplog):
     compute = ComputeResource(home=str(tmp_path), device="cpu")
-    with compute.session() as device:
-        assert device == "cpu"
-        with pytest.raises(ComputeError, match="in use"), compute.session():
-            pass
-    with compute.session():
-        pass
+    order = []
+
+    def second():
+        with compute.session() as device:
+            order.append(f"second has {device}")
+
+    with ThreadPoolExecutor(1) as pool:
+        with compute.session():
+            waiting = pool.submit(second)
+            while "the device cpu is in use" not in caplog.text:
+                time.sleep(0.01)
+            order.append("first is done")
+        waiting.result()
+    assert order == ["first is done", "second has cpu"]
 
 
 def test_threads_are_set_for_the_session(tmp_path):

@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import warnings
 
 import polars as pl
 import pytest
 
+import resources.tracking
 from resources.provenance import code_facts, user
 from resources.tracked_facts import test_metrics as metrics_of
 from resources.tracking import TrackingResource
@@ -19,6 +19,16 @@ def begun(tmp_path_factory):
     home = tmp_path_factory.mktemp("begun")
     assert TrackingResource(home=str(home)).client() is not None
     return home
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_away(monkeypatch):
+    monkeypatch.setattr(resources.tracking, "_away", set())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture
@@ -57,15 +67,37 @@ def test_a_metric_that_is_not_a_number_is_left_out(tracking):
     assert found.data.tags["asset"] == "a"
 
 
-def test_an_unreachable_server_is_a_warning(tmp_path, monkeypatch):
+def test_an_unreachable_server_is_said_once_and_without_its_password(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    away = TrackingResource(home=str(tmp_path), uri="http://127.0.0.1:9")
-    with pytest.warns(UserWarning, match="cannot be used"):
-        assert away.client() is None
-    with warnings.catch_warnings(), away.run("asset", {}, {}) as run:
-        warnings.simplefilter("ignore")
+    away = TrackingResource(home=str(tmp_path), uri="http://me:secret@127.0.0.1:9")
+    for _ in range(2):
+        with away.run("asset", {}, {}) as run:
+            run.log(1, {"loss": 1.0})
+            assert run.run_id is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MLflow at http://127.0.0.1:9 cannot be used")
+    assert "unset MLFLOW_TRACKING_URI" in record.getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_a_server_that_goes_away_does_not_stop_what_is_made(tracking, caplog):
+    with tracking.run("asset", {}, {}) as run:
+        def gone(*_, **__):
+            raise ConnectionError("the database is locked")
+
+        run.client.log_metric = gone
         run.log(1, {"loss": 1.0})
-        assert run.run_id is None
+        run.log(2, {"loss": 0.5})
+    (record,) = caplog.records
+    assert "the database is locked" in record.getMessage()
+
+
+def test_what_a_killed_process_left_running_is_closed_as_killed(tracking):
+    with tracking.run("asset", {}, {"dagster_run_id": "over"}) as dead, \
+            tracking.run("asset", {}, {"dagster_run_id": "alive"}) as alive:
+        tracking.close(lambda run_id: run_id == "over")
+        status = {r: tracking.client().get_run(r.run_id).info.status for r in (dead, alive)}
+    assert status == {dead: "KILLED", alive: "RUNNING"}
 
 
 def test_an_unreachable_server_is_an_error_when_strict(tmp_path, monkeypatch):
