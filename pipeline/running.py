@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.environment import Environment
+from pipeline.home import HomeError
 from pipeline.janitor import process_tags, settle
 from pipeline.plan import Planned, plan
 from resources.tracking import TrackingResource
@@ -74,6 +75,8 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
                 asset_selection=[dg.AssetKey(list(p.node.key)) for p in chosen],
                 tags={"rowgraph/profile": environment.profile.name, **process_tags()})
         failures = _failures(result, names)
+    except HomeError:
+        raise
     except Exception as error:  # Dagster's own records may find no room
         if not is_full(error, environment.home):
             raise
