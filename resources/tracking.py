@@ -9,13 +9,20 @@ import fcntl
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from resources.registry import MODELS, register
+from resources.registry import (
+    MODELS,
+    files_of,
+    forget_files,
+    known_version,
+    model_name,
+    register,
+)
 from rowgraph.artifacts import Artifact
 
 LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
@@ -24,8 +31,10 @@ LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
 class TrackedRun:
     """One MLflow run; does nothing when MLflow is away."""
 
-    def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None):
+    def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None,
+                 register: Callable[[Artifact], object] | None = None):
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+        self.register = register
 
     @property
     def origin(self) -> dict[str, str]:
@@ -57,8 +66,8 @@ class TrackedRun:
             if small and Path(name).suffix in {".json", ".png", ".md", ".html", ".yaml"}:
                 self.client.log_artifact(self.run_id, str(artifact.folder / name))
         self.client.log_artifact(self.run_id, str(artifact.folder / "manifest.json"))
-        if model := MODELS.get(artifact.key[0]):
-            register(self.client, model, artifact, self.run_id)
+        if self.register and artifact.key[0] in MODELS:
+            self.register(artifact)
 
 
 class TrackingResource(dg.ConfigurableResource):
@@ -123,7 +132,8 @@ class TrackingResource(dg.ConfigurableResource):
         for key, value in settings.items():
             client.log_param(run.info.run_id, key, value)
         try:
-            yield TrackedRun(client, run.info.run_id, experiment.experiment_id)
+            yield TrackedRun(client, run.info.run_id, experiment.experiment_id,
+                             lambda artifact: self.version(tags.get("profile", ""), artifact))
         except Exception:
             client.set_terminated(run.info.run_id, "FAILED")
             raise
@@ -141,29 +151,58 @@ class TrackingResource(dg.ConfigurableResource):
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
-    def serve(self, artifact: Artifact, profile: str) -> str | None:
-        """Register what `mlflow models serve` needs to answer keys with predictions of a kept
-        model; returns its URI, None where MLflow is away."""
+    def version(self, profile: str, artifact: Artifact) -> str | None:
+        """The version of a trained model under a profile, registered once a training; None where
+        MLflow is away."""
         client = self.client()
         if client is None:
             return None
+        name = model_name(profile, artifact.key)
+        files = files_of(Path(self.home), name, artifact)
+        if artifact.key[0] != "adapted_model":
+            return register(client, name, profile, artifact, files)
         from resources.served_lists import save_served
 
-        _, database, task = artifact.key
-        folder = Path(self.home) / "mlflow" / "served" / database / task / artifact.recipe
-        if not (folder / "MLmodel").exists():
-            save_served(folder, Path(self.home), profile, database, artifact.folder)
-        name = f"rowgraph-{database}-{task}"
-        version = register(client, name, artifact, artifact.manifest["origin"].get(
-            "mlflow_run_id") or None, folder)
-        return f"models:/{name}/{version}"
+        served = files / "served"
+        if not (served / "MLmodel").exists():
+            save_served(served, Path(self.home), profile, artifact.key[1], files)
+        return register(client, name, profile, artifact, served)
 
-    def crown(self, checkpoints: Mapping[str, Artifact]) -> None:
-        """Give the model versions behind the latest report the alias `champion`."""
+    def serve(self, artifact: Artifact, profile: str) -> str | None:
+        """Register what `mlflow models serve` needs to answer keys with predictions of a kept
+        model; returns its URI, None where MLflow is away."""
+        version = self.version(profile, artifact)
+        return version and f"models:/{model_name(profile, artifact.key)}/{version}"
+
+    def crown(self, profile: str, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Bring alias and tags of the model registry in line with what was decided.
+
+        Args:
+            records: by asset, as `resources.champions` keeps them.
+        """
         client = self.client()
         if client is None:
             return
-        for stage, artifact in checkpoints.items():
-            version = register(client, MODELS[stage], artifact,
-                               artifact.manifest["origin"].get("mlflow_run_id") or None)
-            client.set_registered_model_alias(MODELS[stage], "champion", version)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for asset, record in records.items():
+                self._crown(client, model_name(profile, tuple(asset.split("/"))), record)
+        except MlflowException as error:
+            if self.strict:
+                raise
+            warnings.warn(f"MLflow could not be told who is champion: {error}; the next report "
+                          "tells it", stacklevel=2)
+
+    def _crown(self, client: Any, model: str, record: Mapping[str, Any]) -> None:
+        champion, latest, decision = record["champion"], record["latest"], record["decision"]
+        version = known_version(client, model, champion["training"], champion["recipe"])
+        if version is None:
+            warnings.warn(f"{model}: the champion of run {champion['training']} has no version, "
+                          "since MLflow was away then; the alias stays where it is", stacklevel=2)
+        else:
+            client.set_registered_model_alias(model, "champion", version)
+        judged = known_version(client, model, decision["training"], decision["recipe"])
+        for tag in ("decision", "reason", "unchanged", "against") if judged else ():
+            client.set_model_version_tag(model, judged, tag, decision[tag])
+        forget_files(Path(self.home), model, {champion["training"], latest["training"]})
