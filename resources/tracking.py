@@ -133,7 +133,7 @@ class TrackingResource(dg.ConfigurableResource):
             client.log_param(run.info.run_id, key, value)
         try:
             yield TrackedRun(client, run.info.run_id, experiment.experiment_id,
-                             lambda artifact: self.version(tags.get("profile", ""), artifact))
+                             lambda one: self._version(client, tags.get("profile", ""), one))
         except Exception:
             client.set_terminated(run.info.run_id, "FAILED")
             raise
@@ -151,12 +151,14 @@ class TrackingResource(dg.ConfigurableResource):
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
-    def version(self, profile: str, artifact: Artifact) -> str | None:
-        """The version of a trained model under a profile, registered once a training; None where
-        MLflow is away."""
+    def versions(self, profile: str, models: Mapping[str, Artifact]) -> dict[str, str]:
+        """The versions of some trained models of a profile, each registered once a training, by
+        the models' names; none where MLflow is away."""
         client = self.client()
-        if client is None:
-            return None
+        return {} if client is None else {
+            name: self._version(client, profile, model) for name, model in models.items()}
+
+    def _version(self, client: Any, profile: str, artifact: Artifact) -> str:
         name = model_name(profile, artifact.key)
         files = files_of(Path(self.home), name, artifact)
         if artifact.key[0] != "adapted_model":
@@ -171,8 +173,9 @@ class TrackingResource(dg.ConfigurableResource):
     def serve(self, artifact: Artifact, profile: str) -> str | None:
         """Register what `mlflow models serve` needs to answer keys with predictions of a kept
         model; returns its URI, None where MLflow is away."""
-        version = self.version(profile, artifact)
-        return version and f"models:/{model_name(profile, artifact.key)}/{version}"
+        name = model_name(profile, artifact.key)
+        version = self.versions(profile, {name: artifact}).get(name)
+        return version and f"models:/{name}/{version}"
 
     def crown(self, profile: str, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring alias and tags of the model registry in line with what was decided.
@@ -204,5 +207,6 @@ class TrackingResource(dg.ConfigurableResource):
             client.set_registered_model_alias(model, "champion", version)
         judged = known_version(client, model, decision["training"], decision["recipe"])
         for tag in ("decision", "reason", "unchanged", "against") if judged else ():
-            client.set_model_version_tag(model, judged, tag, decision[tag])
+            client.set_model_version_tag(model, judged, tag, str(decision[tag]).lower()
+                                         if tag == "unchanged" else decision[tag] or "none")
         forget_files(Path(self.home), model, {champion["training"], latest["training"]})

@@ -21,7 +21,13 @@ import polars as pl
 from rowgraph.adaptation.hybrid.variants import NAME
 from rowgraph.adaptation.variants import Embeddings, variant
 from rowgraph.databases.database import Database
-from rowgraph.evaluation.comparison import ALPHA, Difference, difference, verdict
+from rowgraph.evaluation.comparison import (
+    ALPHA,
+    Difference,
+    difference,
+    verdict,
+    written,
+)
 from rowgraph.evaluation.intervals import holm, t_interval
 from rowgraph.evaluation.resamples import Resamples
 from rowgraph.evaluation.scoring import Scored, score_task
@@ -109,6 +115,34 @@ def compare_trainings(old: Mapping[str, Measured], new: Mapping[str, Measured],
                                                                    one.df)
         row |= {"ci_low": low, "ci_high": high, "level": level, "verdict": verdict(low, high)}
     return pl.DataFrame(rows, schema=RETRAINING, orient="row")
+
+
+def reason_of(frame: pl.DataFrame) -> tuple[bool, str]:
+    """Whether the new one may be champion, and why, in words.
+
+    Args:
+        frame: from `compare_trainings`.
+    """
+    judged, missing = (frame.filter(pl.col("why").is_null() == there) for there in (True, False))
+    left_out = [f"{row['question']}: {row['why']}" for row in missing.iter_rows(named=True)]
+    if judged.is_empty():
+        return True, f"nothing to compare with: {'; '.join(left_out) or 'no task asks it'}"
+    worse = judged.filter(verdict="behind")
+    if worse.height:
+        said = "worse beyond its interval: " + "; ".join(
+            _figures(row) for row in worse.iter_rows(named=True))
+    else:
+        ahead = judged.filter(verdict="ahead").height
+        said = (f"not worse beyond its interval in {judged.height} "
+                f"comparison{'s' * (judged.height != 1)}, better in {ahead}")
+    return not worse.height, "; ".join([said, *(f"not compared: {why}" for why in left_out)])
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    old, new, size, low, high = written(*(row[name] for name in (
+        "old", "new", "difference", "ci_low", "ci_high")))
+    return (f"{row['question']} under {row['regime']}, {row['metric']} {new} for {old}, "
+            f"a gain of {size} [{low}, {high}]")
 
 
 def _pairs(old: Measured | None, new: Measured, settings: EvaluationSettings,
