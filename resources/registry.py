@@ -42,7 +42,7 @@ def known_version(client: Any, model: str, training: str, recipe: str) -> str | 
     """The version of a training, or None."""
     for known in client.search_model_versions(f"name='{model}'"):
         if (known.tags.get("training"), known.tags.get("recipe")) == (training, recipe):
-            return known.version
+            return str(known.version)
     return None
 
 
@@ -63,7 +63,7 @@ def register(client: Any, model: str, profile: str, artifact: Artifact, folder: 
         model, folder.resolve().as_uri(), artifact.manifest["origin"].get("mlflow_run_id"),
         tags={"recipe": artifact.recipe, "data_version": artifact.data_version,
               "profile": profile, "training": training})
-    return version.version
+    return str(version.version)
 
 
 def files_of(home: Path, model: str, artifact: Artifact) -> Path:
