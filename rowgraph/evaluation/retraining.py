@@ -1,7 +1,7 @@
 """Is a model that was trained anew worse than the one before it? docs/decisions/champion.md
 
 Both are asked about the same validation rows: those that both were asked about, found by the
-entity's primary key and the time of the seed, since row numbers move where a database has grown.
+entity's own key and the time of the seed, since row numbers move where a database has grown.
 Judged by the labels as they are known now. Test rows are not looked at: they choose nothing.
 
 Shapes: N common validation rows.
@@ -21,6 +21,7 @@ import polars as pl
 from rowgraph.adaptation.hybrid.variants import NAME
 from rowgraph.adaptation.variants import Embeddings, variant
 from rowgraph.databases.database import Database
+from rowgraph.databases.keys import KEYS, keys_of
 from rowgraph.evaluation.comparison import (
     ALPHA,
     Difference,
@@ -39,6 +40,7 @@ from rowgraph.tasks.predictions import Predictions, Run, read_predictions
 from rowgraph.tasks.settings import LabelSettings
 
 OLD, NEW = "old", "new"
+CORRECTED = 0.1  # of the labels; more that differ are of other entities than they seem
 RETRAINING = {"question": pl.String, "regime": pl.String, "variant": pl.String,
               "metric": pl.String, "rows": pl.Int64, "old": pl.Float64, "new": pl.Float64,
               "difference": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64,
@@ -152,8 +154,7 @@ def _pairs(old: Measured | None, new: Measured, settings: EvaluationSettings,
         raise Incomparable("the champion was not asked about it")
     if old.variant != new.variant:
         raise Incomparable(f"the champion was judged by {old.variant}")
-    if not (old.source / "manifest.json").exists() or not (
-            old.predictions / "manifest.json").exists():
+    if not (old.source.is_dir() and old.predictions.is_dir()):
         raise Incomparable("the champion's predictions are gone")
     task, answers = _read(new)
     try:
@@ -170,6 +171,11 @@ def _pairs(old: Measured | None, new: Measured, settings: EvaluationSettings,
     at_new, at_old = _common(task.val, moved)
     if not len(at_new):
         raise Incomparable("no validation row in common with the champion")
+    differ = 0.0 if task.destination_table else float(np.mean(
+        task.val.target[at_new] != before.val.target[at_old]))
+    if differ > CORRECTED:
+        raise Incomparable(f"{differ:.0%} of the labels of equal keys and times differ from what "
+                           "they were: the rows were numbered anew, or the labels made anew")
     asked = {Run(run.regime, NEW, run.seed, run.bart): {"test": splits["val"][at_new]}
              for run, splits in answers.items() if run.variant == new.variant}
     for run, splits in old_answers.items():
@@ -208,21 +214,25 @@ def _read(measured: Measured) -> tuple[Task, Predictions]:
 
 
 def _places(old: Database, new: Database, table: str, same: bool) -> np.ndarray:
-    """int64 [rows of the old table]: the row of the new table with the same primary key."""
+    """int64 [rows of the old table]: the row of the new table with the same key, or `NO_ROW`."""
     if same:
         return np.arange(new.num_rows(table))
-    keys = [database.tables[table].pkey_col for database in (old, new)]
-    if None in keys:
-        raise Incomparable(f"the database has changed and table {table} has no primary key by "
-                           "which to find its rows again")
-    before, now = (database.column(table, key) for database, key in zip((old, new), keys,
-                                                                        strict=True))
-    if before.dtype != now.dtype:
-        raise Incomparable(f"primary keys of {table} were {before.dtype} and are {now.dtype}")
-    now_rows = pl.DataFrame({"key": now, "row": np.arange(len(now))})
-    found = pl.DataFrame({"key": before}).join(now_rows, on="key", how="left",
-                                               maintain_order="left")
-    return found["row"].fill_null(NO_ROW).to_numpy()
+    before, now = _identities(old, table), _identities(new, table)
+    if before.schema != now.schema:
+        raise Incomparable(f"keys of {table} were {dict(before.schema)} and are "
+                           f"{dict(now.schema)}")
+    found = before.join(now.with_row_index("row"), on=before.columns, how="left",
+                        maintain_order="left")
+    return found["row"].cast(pl.Int64).fill_null(NO_ROW).to_numpy()
+
+
+def _identities(database: Database, table: str) -> pl.DataFrame:
+    """The own key of each row; of a database without, its number before anything was truncated."""
+    rows = np.arange(database.num_rows(table))
+    kept = database.folder / "rows" / f"{table}.npy"
+    if kept.exists() and not (database.folder / KEYS / f"{table}.parquet").exists():
+        rows = np.load(kept)
+    return keys_of(database, table, rows)
 
 
 def _common(new: LabelTable, old: LabelTable) -> tuple[np.ndarray, np.ndarray]:
