@@ -139,7 +139,7 @@ def test_what_cannot_be_compared_says_why(break_it, says, league, tmp_path):
 
 @pytest.mark.parametrize(("change", "says"), [
     (pl.col("timestamp").dt.offset_by("1d"), "no validation row in common with the champion"),
-    (1 - pl.col("target"), "100% of the labels of equal keys and times differ")])
+    ((1 - pl.col("target")).alias("target"), "100% of the labels of equal keys and times differ")])
 def test_label_rows_that_are_no_longer_the_same_are_not_compared(change, says, league, tmp_path):
     old = measured(league, tmp_path / "old", 0.4)
     later = tmp_path / "later" / "tiny-league"
