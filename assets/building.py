@@ -43,18 +43,21 @@ def spec(node: AssetNode, code_version: str, description: str, **extra: Any) -> 
 
 @explained()
 def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[str, Artifact],
-          make: Make, outside: Mapping[str, str] | None = None) -> dg.Output[Artifact]:
+          make: Make, outside: Mapping[str, str] | None = None,
+          again: bool = False) -> dg.Output[Artifact]:
     """Make or reuse the artifact of an asset, tracked and described.
 
     Args:
         inputs: the upstream artifacts by input name.
         make: gets the draft, the settings and `log`; returns the summary.
         outside: fingerprints of data that no asset made.
+        again: make it even if it is finished, as `force` does.
     """
     store: StoreResource = context.resources.store
     tracking: TrackingResource = context.resources.tracking
     progress: ProgressResource = context.resources.progress
     settings, force = settings_of(context, node)
+    force = force or again
     versions = {**{n: a.data_version for n, a in inputs.items()}, **(outside or {})}
     effective, usual = settings.effective(), node.section.effective()
     changed = {name: value for name, value in effective.items() if value != usual[name]}

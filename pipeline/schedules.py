@@ -3,9 +3,9 @@
 import dagster as dg
 
 from assets.catalog import catalog
+from resources.registry import MODELS
 from rowgraph.profiles import Profile
 
-TRAINED = ("bart_checkpoint", "sage_weights")
 EVERYTHING = "everything"
 RETRAIN = "retrain"
 SCORE = "score"
@@ -13,8 +13,8 @@ SCORED = ("source", "entity_graph", "cell_store", "predictions")  # nothing that
 
 
 def jobs(profile: Profile) -> list:
-    """`everything` materializes the profile; `retrain` makes the two checkpoints anew; `score`,
-    where models are kept, asks them about the newest rows."""
+    """`everything` materializes the profile; `retrain` trains its models anew; `score`, where
+    models are kept, asks them about the newest rows."""
     return [
         *([dg.define_asset_job(SCORE, scored(profile), description="Asks every model that is kept "
                                "about the newest rows that were imported; nothing is trained.")]
@@ -23,16 +23,17 @@ def jobs(profile: Profile) -> list:
                             description=f"Every asset of the profile {profile.name}, in order; "
                             "what is finished is reused."),
         dg.define_asset_job(RETRAIN, dg.AssetSelection.all(), config=forced(profile),
-                            description="Re-trains BART and SAGE on the databases as they are "
-                            "now, then refreshes what hangs on them."),
+                            description="Resolves the databases, trains every model of the "
+                            "profile anew, measures it, and lets it be champion unless it is worse "
+                            "than the one before. Imported databases are not imported again."),
     ]
 
 
 def forced(profile: Profile) -> dict:
-    """Run config that sets `force` on the two trainings; without it a re-training with equal
-    settings and data would find its result finished and do nothing."""
+    """Run config that sets `force` on the trainings; without it a re-training with equal settings
+    and data would find its result finished and do nothing."""
     return {"ops": {"__".join(key): {"config": {"force": True}}
-                    for key, node in catalog(profile).items() if node.stage in TRAINED}}
+                    for key, node in catalog(profile).items() if node.stage in MODELS}}
 
 
 def scored(profile: Profile) -> list[dg.AssetKey]:
@@ -62,4 +63,5 @@ def retrain_weekly(profile: Profile) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name="retrain_weekly", job_name=RETRAIN, cron_schedule="0 3 * * 0",
         run_config=forced(profile), default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Re-trains both checkpoints every Sunday at 03:00. Off until switched on.")
+        description="Trains every model of the profile anew each Sunday at 03:00, and keeps the "
+        "better one as champion. Off until switched on.")

@@ -18,7 +18,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 
-from resources.registry import MODELS, register
+from resources.registry import (
+    MODELS,
+    files_of,
+    forget_files,
+    known_version,
+    model_name,
+    register,
+)
 from resources.tracked_facts import dataset_inputs, run_tags, scores, test_metrics
 from rowgraph.artifacts import Artifact
 from rowgraph.evaluation.scores import score_rows, variants_of
@@ -53,12 +60,14 @@ class TrackedRun:
 
     Args:
         say: hears why MLflow failed; may raise.
+        register: makes a version of a model of what was trained.
     """
 
     def __init__(self, client: Any, run_id: str | None, experiment_id: str | None = None,
-                 say: Callable[[Exception], None] | None = None):
+                 say: Callable[[Exception], None] | None = None,
+                 register: Callable[[Artifact], object] | None = None):
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
-        self.say = say
+        self.say, self.register = say, register
 
     def lost(self, error: Exception) -> None:
         """MLflow failed: go on without it."""
@@ -101,8 +110,8 @@ class TrackedRun:
             if small and Path(name).suffix in {".json", ".png", ".md", ".html", ".yaml"}:
                 self.client.log_artifact(self.run_id, str(artifact.folder / name))
         self.client.log_artifact(self.run_id, str(artifact.folder / "manifest.json"))
-        if model := MODELS.get(artifact.key[0]):
-            register(self.client, model, artifact, self.run_id)
+        if self.register and artifact.key[0] in MODELS:
+            self.register(artifact)
 
     @tolerant
     def end(self, status: str) -> None:
@@ -231,7 +240,8 @@ class TrackingResource(dg.ConfigurableResource):
         except Exception as error:
             self.lost(error)
             return TrackedRun(None, None)
-        return TrackedRun(client, run.info.run_id, experiment.experiment_id, self.lost)
+        return TrackedRun(client, run.info.run_id, experiment.experiment_id, self.lost,
+                          lambda one: self._version(client, tags.get("profile", ""), one))
 
     @tolerant
     def close(self, over: Callable[[str], bool]) -> None:
@@ -279,34 +289,62 @@ class TrackingResource(dg.ConfigurableResource):
                 log_figures(client, run_id, figures)
                 client.set_tag(run_id, *tag)
 
+    def versions(self, profile: str, models: Mapping[str, Artifact]) -> dict[str, str]:
+        """The versions of some trained models of a profile, each registered once a training, by
+        the models' names; none where MLflow is away."""
+        return self._versions(profile, models) or {}
+
     @tolerant
+    def _versions(self, profile: str, models: Mapping[str, Artifact]) -> dict[str, str]:
+        client = self.client()
+        return {} if client is None else {
+            name: self._version(client, profile, model) for name, model in models.items()}
+
+    def _version(self, client: Any, profile: str, artifact: Artifact) -> str:
+        name = model_name(profile, artifact.key)
+        files = files_of(Path(self.home), name, artifact)
+        if artifact.key[0] != "adapted_model":
+            return register(client, name, profile, artifact, files)
+        from resources.served_lists import save_served
+
+        served = files / "served"
+        if not (served / "MLmodel").exists():
+            save_served(served, Path(self.home), profile, artifact.key[1], files)
+        return register(client, name, profile, artifact, served)
+
     def serve(self, artifact: Artifact, profile: str) -> str | None:
         """Register what `mlflow models serve` needs to answer keys with predictions of a kept
         model; returns its URI, None where MLflow is away."""
-        client = self.client()
-        if client is None:
-            return None
-        from resources.served_lists import save_served
-
-        _, database, task = artifact.key
-        folder = Path(self.home) / "mlflow" / "served" / database / task / artifact.recipe
-        if not (folder / "MLmodel").exists():
-            save_served(folder, Path(self.home), profile, database, artifact.folder)
-        name = f"rowgraph-{database}-{task}"
-        version = register(client, name, artifact, artifact.manifest["origin"].get(
-            "mlflow_run_id") or None, folder)
-        return f"models:/{name}/{version}"
+        name = model_name(profile, artifact.key)
+        version = self.versions(profile, {name: artifact}).get(name)
+        return version and f"models:/{name}/{version}"
 
     @tolerant
-    def crown(self, checkpoints: Mapping[str, Artifact]) -> None:
-        """Give the model versions behind the latest report the alias `champion`."""
+    def crown(self, profile: str, records: Mapping[str, Mapping[str, Any]]) -> None:
+        """Bring alias and tags of the model registry in line with what was decided.
+
+        Args:
+            records: by asset, as `resources.champions` keeps them.
+        """
         client = self.client()
         if client is None:
             return
-        for stage, artifact in checkpoints.items():
-            version = register(client, MODELS[stage], artifact,
-                               artifact.manifest["origin"].get("mlflow_run_id") or None)
-            client.set_registered_model_alias(MODELS[stage], "champion", version)
+        for asset, record in records.items():
+            self._crown(client, model_name(profile, tuple(asset.split("/"))), record)
+
+    def _crown(self, client: Any, model: str, record: Mapping[str, Any]) -> None:
+        champion, latest, decision = record["champion"], record["latest"], record["decision"]
+        version = known_version(client, model, champion["training"], champion["recipe"])
+        if version is None:
+            log.warning("%s: the champion of run %s has no version, since MLflow was away then; "
+                        "the alias stays where it is", model, champion["training"])
+        else:
+            client.set_registered_model_alias(model, "champion", version)
+        judged = known_version(client, model, decision["training"], decision["recipe"])
+        for tag in ("decision", "reason", "unchanged", "against") if judged else ():
+            client.set_model_version_tag(model, judged, tag, str(decision[tag]).lower()
+                                         if tag == "unchanged" else decision[tag] or "none")
+        forget_files(Path(self.home), model, {champion["training"], latest["training"]})
 
 
 def _without_password(uri: str) -> str:

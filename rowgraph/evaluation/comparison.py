@@ -159,7 +159,7 @@ def compare(task: Task, scored: Mapping[Key, Scored], validation: Mapping[str, M
                    if key[0] == regime and key[2] == task.primary}
         pairs, picked[regime] = pairs_of(primary, validation.get(regime, {}), baselines, settings,
                                          task.higher_is_better)
-        found = [_difference(primary[p.variant], primary[p.against], resamples,
+        found = [difference(primary[p.variant], primary[p.against], resamples,
                              1 if task.higher_is_better else -1) for p in pairs]
         adjusted, levels = holm([f.p_value for f in found], ALPHA, _weights(pairs))
         for pair, one, p_adjusted, level in zip(pairs, found, adjusted, levels, strict=True):
@@ -224,7 +224,9 @@ def written(*values: float) -> list[str]:
     return [t.replace("0.", ".", 1) if t.lstrip("-").startswith("0.") else t for t in texts]
 
 
-class _Difference(NamedTuple):
+class Difference(NamedTuple):
+    """A paired difference; `sd` is None where too little was measured to say how far it moves."""
+
     value: float
     sd: float | None
     df: float
@@ -232,14 +234,19 @@ class _Difference(NamedTuple):
     words: str
 
 
-def _difference(one: Scored, other: Scored, resamples: Resamples, sign: int) -> _Difference:
+def difference(one: Scored, other: Scored, resamples: Resamples, sign: int) -> Difference:
+    """How far one is ahead of the other on the same resamples.
+
+    Args:
+        sign: 1 where a higher value is better, else -1.
+    """
     value = sign * (one.mean - other.mean)
     draws = sign * (one.draws - other.draws)
     draws = draws[~np.isnan(draws)]
     said = dict.fromkeys((say_runs(one.runs), say_runs(other.runs)))
     words = f"{resamples.words}, {' against '.join(said)}"
     if len(draws) < 2 or resamples.clusters < 2:
-        return _Difference(value, None, 0.0, 1.0, words)
+        return Difference(value, None, 0.0, 1.0, words)
     parts: list[Part] = [(0.0, resamples.clusters - 1.0)]
     if trainings(one.runs)[0] == trainings(other.runs)[0]:
         parts.append(training_part(one.by_training - other.by_training))
@@ -247,4 +254,4 @@ def _difference(one: Scored, other: Scored, resamples: Resamples, sign: int) -> 
         parts += [training_part(one.by_training), training_part(other.by_training)]
     sd = float(draws.std(ddof=1))
     df = degrees_of_freedom(sd**2, parts)
-    return _Difference(value, sd, df, p_value(value, sd, df), words)
+    return Difference(value, sd, df, p_value(value, sd, df), words)

@@ -26,12 +26,13 @@ from rowgraph.reports.answers import Answer, answers
 from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
 from rowgraph.reports.late_cells import late_cells_table
+from rowgraph.reports.retraining import Decisions, retraining_frame
 from rowgraph.reports.settings import ReportSettings
 from rowgraph.reports.tables import ReportTable
 
 
 def write_report(folders: Mapping[str, Path], settings: ReportSettings, draft: Draft, *,
-                 facts: Facts = ()) -> dict[str, Any]:
+                 facts: Facts = (), retraining: Decisions | None = None) -> dict[str, Any]:
     """Write the report of a profile.
 
     Args:
@@ -42,6 +43,8 @@ def write_report(folders: Mapping[str, Path], settings: ReportSettings, draft: D
         facts: what the pipeline knows of each artifact, for the page alone: `asset` and `stage`,
             and where known `seconds`, `peak_mib`, `recipe`, `data_version`, `code_version`,
             `settings` and `inputs` (by name).
+        retraining: the last decision about each model, for the page and `notes/retraining.parquet`
+            alone, since it is not of this evidence only.
 
     Returns:
         The number of result rows; by question what the test of model against baseline says; how
@@ -58,7 +61,9 @@ def write_report(folders: Mapping[str, Path], settings: ReportSettings, draft: D
     draft.path("report.md").write_text(
         markdown.document(settings.title, lead, list(_markdown(evidence, found))))
     draft.path("notes/report.html").write_text(
-        page.page(settings.title, lead, sections.all_sections(evidence, found, facts)))
+        page.page(settings.title, lead, sections.all_sections(evidence, found, facts,
+                                                              retraining or {})))
+    retraining_frame(retraining or {}).write_parquet(draft.notes / "retraining.parquet")
     return {"rows": evidence.results.height, "answers": {
         _question(a): f"{a.label}: {a.sentences[0].removeprefix(f'{a.label}: ')}"
         for a in found},

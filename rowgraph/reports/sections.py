@@ -15,6 +15,7 @@ from rowgraph.reports.detail_tables import Facts
 from rowgraph.reports.evidence import Evidence
 from rowgraph.reports.kept_models import kept_models_section
 from rowgraph.reports.late_cells import late_cells_table
+from rowgraph.reports.retraining import Decisions, retraining_table
 from rowgraph.reports.schemas import diagram
 
 HOW_TO_READ = (
@@ -35,8 +36,8 @@ TONES_KEY = (("model", "var(--model)"), ("baseline", "var(--baseline)"),
              ("published, same regime", "var(--published)"))
 
 
-def all_sections(evidence: Evidence, answers: Sequence[Answer],
-                 facts: Facts) -> list[tuple[str, str, str]]:
+def all_sections(evidence: Evidence, answers: Sequence[Answer], facts: Facts,
+                 retraining: Decisions) -> list[tuple[str, str, str]]:
     """Anchor, name and content of every section in reading order."""
     return [
         ("answers", "Answers", answers_section(answers)),
@@ -50,6 +51,7 @@ def all_sections(evidence: Evidence, answers: Sequence[Answer],
         ("pretraining", "What pre-training gives", pretraining_section(evidence)),
         ("cells", "Filling in cells", cells_section(evidence)),
         ("choices", "Choices", choices_section(evidence)),
+        ("retraining", "Re-training", retraining_section(retraining)),
         ("cost", "Cost, settings, lineage", cost_section(facts)),
         ("everything", "Every metric", page.folded(
             f"{evidence.results.height:,} rows",
@@ -218,6 +220,12 @@ def choices_section(evidence: Evidence) -> str:
     """What was chosen on folds, and what trees lean on."""
     return (_folded_table(detail_tables.choice_table(evidence.choices))
             + _folded_table(detail_tables.importance_table(evidence.importances)))
+
+
+def retraining_section(retraining: Decisions) -> str:
+    """Which training of each model is champion, and why."""
+    content = retraining_table(retraining)
+    return "" if content.is_empty else page.table(content)
 
 
 def cost_section(facts: Facts) -> str:

@@ -17,10 +17,10 @@ import polars as pl
 
 from rowgraph.adaptation.own_labels import constant_of
 from rowgraph.databases.database import Database
+from rowgraph.databases.keys import keys_of
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.serving.asking import answers_at, newest_of, said
-from rowgraph.serving.keys import keys_of
 from rowgraph.serving.predicting import FACTS, FILE, KEY, RECOMMENDED
 from rowgraph.tasks.kinds import NO_ROW
 from rowgraph.tasks.label_tables import LabelTable, Task

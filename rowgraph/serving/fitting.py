@@ -16,6 +16,7 @@ from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.variants import NAME
 from rowgraph.artifacts import Draft
+from rowgraph.databases.keys import keys_of
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.features.asked import features_of
 from rowgraph.features.settings import WindowFeaturesSettings
@@ -24,7 +25,6 @@ from rowgraph.forecasting.own_past import OwnPast
 from rowgraph.progress import Log
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
-from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Members
 from rowgraph.serving.packing import pack
 from rowgraph.serving.ranked import Lists, fit_ranked, same_lists

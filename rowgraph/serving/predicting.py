@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from rowgraph.artifacts import Draft, write_json
+from rowgraph.databases.keys import keys_of
 from rowgraph.forecasting.own_past import Reading
 from rowgraph.serving.asking import Asked, ask, said
 from rowgraph.serving.explaining import FOREST, reasons
-from rowgraph.serving.keys import keys_of
 from rowgraph.serving.model import AdaptedModel, Answers
 from rowgraph.serving.ranked import Lists
 from rowgraph.serving.settings import PredictionsSettings

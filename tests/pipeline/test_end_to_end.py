@@ -136,7 +136,7 @@ def test_each_materialization_has_one_mlflow_run_and_both_link_to_each_other(fin
     metadata = event.asset_materialization.metadata
     assert metadata["mlflow_run"].value.endswith(sage.info.run_id)
     assert sage.data.tags["dagster_run_id"] == event.run_id
-    assert client.get_model_version_by_alias("rowgraph-sage", "champion").run_id == (
+    assert client.get_model_version_by_alias("rowgraph-tiny-sage_weights", "champion").run_id == (
         sage.info.run_id)
 
 

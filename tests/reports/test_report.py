@@ -259,3 +259,29 @@ def test_no_name_breaks_out_of_the_page_or_of_a_table(build, tmp_path_factory, d
     for table in re.split(r"\n\n", (root / "report.md").read_text()):
         lines = [re.sub(r"\\.", "", line) for line in table.split("\n") if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 1
+
+
+def test_the_page_says_who_is_champion_and_the_content_does_not(bare, tmp_path):
+    compared = {"question": "db/wins", "regime": "rolling", "variant": "rowgraph",
+                "metric": "roc_auc", "rows": 40, "old": 0.713, "new": 0.642, "difference": -0.071,
+                "ci_low": -0.11, "ci_high": -0.03, "level": 0.95, "verdict": "behind", "why": None}
+    decided = {"date": "2026-01-04", "version": "7", "against": "6", "unchanged": False}
+    retraining = {
+        "sage_weights": {**decided, "decision": "stays", "reason": "worse beyond its interval",
+                         "rows": [compared, {**compared, "regime": "frozen_db"}]},
+        "bart_checkpoint": {**decided, "against": None, "decision": "crowned",
+                            "reason": "nothing to compare with: the first", "rows": []}}
+    contents = {}
+    for name, shown in (("with", retraining), ("without", None)):
+        (tmp_path / name).mkdir()
+        write_report(bare, SETTINGS, Draft(tmp_path / name), retraining=shown)
+        contents[name] = (tmp_path / name / "report.md").read_text()
+    assert contents["with"] == contents["without"]
+    text = " ".join(Reader((tmp_path / "with/notes/report.html").read_text()).texts)
+    assert "−.071 [−.110, −.030]" in text
+    assert text.count("worse beyond its interval") == 1
+    assert "nothing to compare with: the first" in text
+    assert 'id="retraining"' not in (tmp_path / "without/notes/report.html").read_text()
+    frame = pl.read_parquet(tmp_path / "with/notes/retraining.parquet")
+    assert frame.select("model", "regime").rows() == [
+        ("sage_weights", "rolling"), ("sage_weights", "frozen_db"), ("bart_checkpoint", None)]

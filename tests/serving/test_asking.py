@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from rowgraph.databases.database import Database
+from rowgraph.databases.keys import keys_of
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.serving.asking import answers_at, answers_since, ask, newest_of, query_meant, said
-from rowgraph.serving.keys import keys_of
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.queries.proposing import propose
 from tests.importing.conftest import rows
