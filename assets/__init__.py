@@ -1,7 +1,10 @@
 """What exists: one software-defined asset per stage, database and task. See `catalog`."""
 
+import functools
+
 import dagster as dg
 
+from assets.audits import audit_check
 from assets.baselines import baseline_metrics, peer_metrics
 from assets.catalog import catalog, code_versions
 from assets.cells import cell_store
@@ -50,8 +53,15 @@ def build_assets(profile: Profile) -> list[dg.AssetsDefinition]:
     """Every asset of a profile, upstream before downstream, with the profile's owners and tags."""
     nodes = catalog(profile)
     versions = code_versions(nodes)
-    made = [STAGES[node.stage](node, versions[key]) for key, node in nodes.items()]
+    roles = {d.name: d.role for d in profile.databases}
+    stages = {**STAGES, "linearized_corpus": functools.partial(linearized_corpus, roles=roles)}
+    made = [stages[node.stage](node, versions[key]) for key, node in nodes.items()]
     if not profile.owners and not profile.tags:
         return made
     return list(dg.map_asset_specs(
         lambda spec: spec.merge_attributes(owners=list(profile.owners), tags=profile.tags), made))
+
+
+def build_checks(profile: Profile) -> list[dg.AssetChecksDefinition]:
+    """The checks of a profile that no asset's own step makes."""
+    return [audit_check(node) for node in catalog(profile).values() if node.stage == "evaluation"]

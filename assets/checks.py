@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from rowgraph.artifacts import Key
+
 HEALTH = {
     "embeddings_spread": "Embeddings of held-out rows differ: root mean square distance from their "
                          "mean over root mean square norm.",
@@ -20,6 +22,12 @@ SUSPECTS = {"no_open_suspects": "No column looks as if it was written after its 
 ROWS_FIT = {"rows_fit_max_tokens": "Rows are read whole, not cut at max_tokens."}
 PURE_ENOUGH = 0.5
 CUT_TOO_OFTEN = 0.05  # share of a table's rows
+
+
+def check_specs(key: Key, texts: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
+    """Checks of an asset by name, as `@dg.asset` takes them."""
+    return [dg.AssetCheckSpec(name, asset=list(key), description=text)
+            for name, text in texts.items()]
 
 
 def health_checks(health: Mapping[str, Any],

@@ -5,6 +5,8 @@ import dagster as dg
 
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
+from assets.checks import check_specs
+from assets.score_checks import SCORES, above_prior
 from rowgraph.artifacts import Artifact
 from rowgraph.sage.settings import SageWeightsSettings
 
@@ -15,20 +17,24 @@ def evaluation(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     @dg.asset(**spec(node, code_version, "Every model and baseline of a task, scored on the same "
                      "resamples: metrics with intervals, paired comparisons, calibration, and the "
                      "predictions of the test rows (docs/decisions/statistics.md)."),
-              kinds={"parquet"}, required_resource_keys={"store", "tracking", "progress"})
-    def _evaluation(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+              kinds={"parquet"}, required_resource_keys={"store", "tracking", "progress"},
+              check_specs=check_specs(node.key, SCORES))
+    def _evaluation(context: dg.AssetExecutionContext, **inputs):
+        folders = {name: a.folder for name, a in inputs.items() if name != "source"}
+
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
             from rowgraph.evaluation.evaluating import evaluate_task
             from rowgraph.tasks.loading import load_task
 
             task = load_task(Database.open(inputs["source"].folder), node.task, settings)
-            folders = {name: a.folder for name, a in inputs.items() if name != "source"}
             return evaluate_task(task, folders, settings, draft, log=log)
 
         output = build(context, node, inputs, make)
         context.resources.tracking.log_intervals(output.value, inputs)
-        return output
+        yield output
+        yield above_prior(inputs["source"].folder, node.task, folders,
+                          output.value.summary["chosen"], output.value.manifest["settings"])
 
     return _evaluation
 

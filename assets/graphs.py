@@ -4,6 +4,8 @@ import dagster as dg
 
 from assets.building import build, spec
 from assets.catalog import AssetNode
+from assets.checks import check_specs
+from assets.graph_checks import GRAPH, edges_resolve, no_edge_from_the_future
 from rowgraph.artifacts import Artifact
 
 
@@ -13,8 +15,9 @@ def entity_graph(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     @dg.asset(**spec(node, code_version, "The relational entity graph: rows as nodes, foreign "
                      "keys as edges in both directions, times. No features: a new BART rebuilds "
                      "no edge."),
-              kinds={"numpy"}, required_resource_keys={"store", "tracking", "progress"})
-    def _entity_graph(context: dg.AssetExecutionContext, source: Artifact) -> dg.Output[Artifact]:
+              kinds={"numpy"}, required_resource_keys={"store", "tracking", "progress"},
+              check_specs=check_specs(node.key, GRAPH))
+    def _entity_graph(context: dg.AssetExecutionContext, source: Artifact):
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
             from rowgraph.graph.entity_graph import build_entity_graph
@@ -24,6 +27,9 @@ def entity_graph(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
             graph.save(draft.folder)
             return graph_statistics(graph)
 
-        return build(context, node, {"source": source}, make)
+        output = build(context, node, {"source": source}, make)
+        yield output
+        yield edges_resolve(output.value.folder, source.folder)
+        yield no_edge_from_the_future(output.value.folder, source.folder)
 
     return _entity_graph

@@ -1,9 +1,13 @@
 """`sampled_rows/<db>` and `linearized_corpus`: what the language model reads."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from assets.building import build, spec
 from assets.catalog import AssetNode
+from assets.checks import check_specs
+from assets.corpus_checks import CORPUS, no_heldout_rows, splits_disjoint
 from rowgraph.artifacts import Artifact
 
 RESOURCES = {"store", "tracking", "progress"}
@@ -30,19 +34,29 @@ def sampled_rows(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     return _sampled_rows
 
 
-def linearized_corpus(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
-    """The one corpus of all pre-training databases."""
+def linearized_corpus(node: AssetNode, code_version: str,
+                      roles: Mapping[str, str]) -> dg.AssetsDefinition:
+    """The one corpus of all pre-training databases.
+
+    Args:
+        roles: of every database of the profile, to check the corpus by.
+    """
 
     @dg.asset(**spec(node, code_version, "Every sampled row as `<table> … <attr> … <value> …`, "
                      "with its database, table, row and split (Section 4.2)."),
-              kinds={"parquet"}, required_resource_keys=RESOURCES)
-    def _linearized_corpus(context: dg.AssetExecutionContext, **sampled) -> dg.Output[Artifact]:
+              kinds={"parquet"}, required_resource_keys=RESOURCES,
+              check_specs=check_specs(node.key, CORPUS))
+    def _linearized_corpus(context: dg.AssetExecutionContext, **sampled):
         def make(draft, settings, log):
             from rowgraph.rows.splitting import write_corpus
 
             folders = {a.summary["database"]: a.folder for a in sampled.values()}
             return write_corpus(folders, settings, draft.folder)
 
-        return build(context, node, sampled, make)
+        output = build(context, node, sampled, make)
+        yield output
+        corpus = output.value.path("corpus.parquet")
+        yield no_heldout_rows(corpus, roles)
+        yield splits_disjoint(corpus)
 
     return _linearized_corpus

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.building import build, spec
 from assets.catalog import AssetNode
-from assets.checks import SUSPECTS, no_open_suspects
+from assets.checks import SUSPECTS, check_specs, no_open_suspects
 from assets.launchpad import settings_of
 from assets.reporting import explained
 
@@ -15,8 +15,7 @@ def source(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     @dg.asset(**spec(node, code_version, "A resolved database: a RelBench 3 folder, checked, "
                      "truncated and row-numbered. Row i here is node i and vector i."),
               kinds={"parquet"},
-              check_specs=[dg.AssetCheckSpec(name, asset=list(node.key), description=text)
-                           for name, text in SUSPECTS.items()],
+              check_specs=check_specs(node.key, SUSPECTS),
               required_resource_keys={"databases", "store", "tracking", "progress"})
     def _source(context: dg.AssetExecutionContext):
         settings, _ = settings_of(context, node)

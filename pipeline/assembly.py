@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from assets import build_assets
+from assets import build_assets, build_checks
 from pipeline.environment import Environment
 from pipeline.refresh import refresh_out_of_date
 from pipeline.schedules import jobs, schedules
@@ -33,6 +33,7 @@ def build_definitions(environment: Environment, progress: object | None = None,
         {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}})
     return dg.Definitions(
         assets=build_assets(profile),
+        asset_checks=build_checks(profile),
         jobs=jobs(profile),
         schedules=schedules(profile),
         sensors=[refresh_out_of_date(environment), *sensors],

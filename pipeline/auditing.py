@@ -5,16 +5,22 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import dagster as dg
 import typer
 
+from assets.audits import audit_passed, evaluated_source, keep_verdict
+from assets.catalog import part
 from pipeline.environment import Environment
 from pipeline.plan import plan
-from rowgraph.artifacts import Draft
+from rowgraph.artifacts import Artifact, Draft
 from rowgraph.settings import Section
 
 
 def audit_profile(environment: Environment, selected: list[str] | None, as_json: bool) -> None:
     """Audit tasks of a profile, print what was tried, and end with one line.
+
+    What was found of a finished source is kept in the home and shown as the check `audit_passed`
+    of the task's evaluation.
 
     Raises:
         typer.Exit: with status 1 where something leaks, or neither control changed a path.
@@ -41,11 +47,14 @@ def audit_profile(environment: Environment, selected: list[str] | None, as_json:
                       or f"{settings.name}/{t}" in selected]
             if not chosen:
                 continue
-            folder = _resolved(environment, settings, Path(scratch) / settings.name)
+            folder, source = _resolved(environment, settings, Path(scratch) / settings.name)
             for task in chosen:
-                for found in audit_task(Database.open(folder), task, Path(scratch) / "audit",
-                                        note=lambda text: progress.update(bar, description=text)):
-                    findings.append(found)
+                found = list(audit_task(
+                    Database.open(folder), task, Path(scratch) / "audit",
+                    note=lambda text: progress.update(bar, description=text)))
+                findings += found
+                if source is not None:
+                    _show_verdict(environment, settings.name, task, source.data_version, found)
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in findings], indent=1))
     else:
@@ -57,21 +66,38 @@ def audit_profile(environment: Environment, selected: list[str] | None, as_json:
         raise typer.Exit(1)
 
 
-def _resolved(environment: Environment, settings: Section, scratch: Path) -> Path:
-    """The folder of a database: the finished source, or one made for the occasion."""
+def _show_verdict(environment: Environment, database: str, task: str, source: str,
+                  findings: list) -> None:
+    """Keep what was found, and report it to Dagster if these data are those evaluated last."""
+    from rowgraph.evaluation.audit import verdict
+
+    key = ("evaluation", part(database), part(task))
+    keep_verdict(environment.home, key, source, findings, verdict(findings))
+    if source != evaluated_source(environment.home, environment.profile.name, key):
+        return
+    result = audit_passed(environment.home, key, source, f"{database}/{task}")
+    with environment.instance() as instance:
+        instance.report_runless_asset_event(dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(list(key)), check_name=result.check_name, passed=result.passed,
+            severity=result.severity, description=result.description, metadata=result.metadata))
+
+
+def _resolved(environment: Environment, settings: Section,
+              scratch: Path) -> tuple[Path, Artifact | None]:
+    """The folder of a database: of the finished source, or of one made for the occasion."""
     from resources.databases import DatabasesResource
     from rowgraph.databases.sourcing import write_source
 
     for planned in plan(environment):
         node = planned.node
         if node.stage == "source" and node.database == settings and planned.artifact is not None:
-            return planned.artifact.folder
+            return planned.artifact.folder, planned.artifact
     resource = DatabasesResource(
         folder=str(environment.databases) if environment.databases else None, hub=environment.hub)
     scratch.mkdir()
     write_source(resource.resolve(settings), settings, Draft(scratch),
                  environment.extra_tasks(settings.name)[0])
-    return scratch
+    return scratch, None
 
 
 def _print(findings: list) -> None:

@@ -253,7 +253,7 @@ def _trained_seeds(profile: Profile, graph: EntityGraph, vectors: RandomVectors,
     steps = SeedPlan({"random": graph}, settings).epoch(0)
     ended: list[float] = []
 
-    def log(step: int, metrics: Mapping[str, float]) -> None:
+    def log(step: int, metrics: Mapping[str, float], of: int | None = None) -> None:
         if "train_loss" in metrics:
             ended.append(clock())
 

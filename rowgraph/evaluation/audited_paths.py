@@ -199,5 +199,5 @@ def _draft(folder: Path) -> Draft:
     return Draft(folder)
 
 
-def _silent(step: int, metrics: Mapping[str, float]) -> None:
+def _silent(step: int, metrics: Mapping[str, float], of: int | None = None) -> None:
     return
