@@ -27,15 +27,16 @@ def metadata_of(artifact: Artifact, inputs: Mapping[str, Artifact], reused: bool
         peak: memory of its process, MiB.
     """
     notes = artifact.folder / "notes"
-    metadata: dict[str, Any] = {  # what a person looks for stands first: Dagster keeps the order
-        **_scores(artifact), **_curves(artifact.folder)}
+    metadata: dict[str, Any] = {}  # what a person looks for stands first: Dagster keeps the order
     for page in sorted(notes.glob("*.html")):
         metadata[f"{page.stem}_page"] = dg.MetadataValue.path(str(page))
-    for figure in sorted(notes.glob("*.png")):
-        metadata[f"figure_{figure.stem}"] = dg.MetadataValue.md(_inline(figure))
     if url := tracking.url(artifact.manifest["origin"]):
         metadata["mlflow_run"] = dg.MetadataValue.url(url)
+    metadata |= _curves(artifact.folder)
+    for figure in sorted(notes.glob("*.png")):
+        metadata[f"figure_{figure.stem}"] = dg.MetadataValue.md(_inline(figure))
     metadata |= {
+        **_scores(artifact),
         **_made_from(artifact, inputs),
         **_made_by(artifact),
         "size_mib": round(artifact.size / 2**20, 2),

@@ -34,6 +34,7 @@ def clean(environment: Environment, newest: int, delete: bool) -> None:
     if not found:
         typer.echo(f"Nothing to delete: {environment.home} holds no artifacts.")
         return
+    running = in_progress(environment, found)  # first: what ends now has written its handle
     reasons = kept(found, newest, needed(environment, found))
     doomed = [one for one in found if one.folder not in reasons]
     print_table(f"Artifacts of {environment.home}",
@@ -41,7 +42,6 @@ def clean(environment: Environment, newest: int, delete: bool) -> None:
                 _rows(found, reasons), ("artifacts", "MiB", "to delete", "MiB to delete"))
     total = sum(one.bytes for one in doomed)
     said = f"{len(doomed)} of {len(found)} artifacts and drafts, {_mib(total)} MiB"
-    running = in_progress(environment, found)
     if not delete:
         typer.echo(f"Can be deleted: {said}."
                    + (" `rowgraph gc --yes` deletes them." if doomed else ""))
@@ -107,17 +107,18 @@ def _registered(environment: Environment, found: list[Stored]) -> dict[Path, str
     uri = environment.tracking_uri
     if uri is None and not (environment.home / "mlflow" / "mlflow.db").exists():
         return {}
-    tracking = TrackingResource(home=str(environment.home), uri=uri, strict=True)
+    from mlflow.exceptions import MlflowException
+
+    used = {}
     try:
-        client = tracking.client()
-    except RuntimeError as error:
+        client = TrackingResource(home=str(environment.home), uri=uri, strict=True).client()
+        for model in client.search_registered_models(max_results=1000):
+            for alias, version in model.aliases.items():
+                tags = client.get_model_version(model.name, version).tags
+                used[tags.get("recipe")] = f"{alias} of {model.name}"
+    except (RuntimeError, MlflowException) as error:
         raise ArtifactError(f"{error}; nothing is deleted before MLflow says which models are in "
                             "use") from None
-    used = {}
-    for model in client.search_registered_models(max_results=1000):
-        for alias, version in model.aliases.items():
-            tags = client.get_model_version(model.name, version).tags
-            used[tags.get("recipe")] = f"{alias} of {model.name}"
     return {one.folder: used[recipe] for one in found
             if (recipe := one.folder.name.split(".")[0]) in used}
 

@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 
+import dagster as dg
 import pytest
 
 from pipeline.cleaning import clean
+from pipeline.janitor import process_tags
 from pipeline.plan import plan
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError
@@ -135,6 +137,23 @@ def test_nothing_is_deleted_beside_a_run_that_is_in_progress(world, capsys):
     assert "is in progress" in capsys.readouterr().err
     clean(world.environment(), 1, delete=True)
     assert not draft.exists()
+
+
+@dg.job
+def nothing():
+    """A job without steps."""
+
+
+def test_nothing_is_deleted_beside_a_run_of_dagsters(world):
+    folder = older(world.home, "sage_weights", OLD)
+    with world.environment().instance() as instance:
+        run = instance.create_run_for_job(nothing, tags=process_tags())
+        with pytest.raises(ArtifactError, match=rf"run {run.run_id[:8]} .*is in progress"):
+            clean(world.environment(), 1, delete=True)
+        assert folder.exists()
+        instance.report_run_failed(run)
+    clean(world.environment(), 1, delete=True)
+    assert not folder.exists()
 
 
 def test_a_home_without_artifacts_has_nothing_to_delete(world, capsys):

@@ -7,17 +7,18 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from typer.testing import CliRunner
 
 from assets import build_assets
 from assets.catalog import catalog
 from pipeline.assembly import build_definitions
+from pipeline.cli import app
 from pipeline.lineage import lineage, print_lineage
 from pipeline.plan import plan
 from resources.provenance import code_facts
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError
 from rowgraph.profiles import SettingsError, load_profile
-from tests.pipeline.test_cli import rowgraph
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +198,8 @@ def test_an_asset_that_is_not_made_yet_says_how_to_make_it(world):
 
 
 def test_lineage_on_the_command_line_is_json_where_asked(finished):
-    done = rowgraph("lineage", "sage_weights", "--json", "-p", finished.profile,
-                    home=finished.home, ROWGRAPH_DATABASES=str(finished.databases))
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(
+        app, ["lineage", "sage_weights", "--json", "-p", str(finished.profile)],
+        env={"ROWGRAPH_HOME": str(finished.home)})
+    assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["asset"] == "sage_weights"
