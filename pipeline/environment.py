@@ -13,6 +13,7 @@ from pipeline.home import HomeError, make_home
 from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, SettingsError, load_profile
 
+UI, MLFLOW_UI = "http://127.0.0.1:3000", "http://127.0.0.1:5000"  # as `rowgraph ui` has them
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,6 +28,8 @@ class Environment:
         tracking_uri: an MLflow server (MLFLOW_TRACKING_URI); None is SQLite below `home`.
         hub: whether databases may come from the Hugging Face Hub (HF_HUB_OFFLINE unset).
         given: how the profile was named: its name, or the path of its file.
+        ui: address of the Dagster UI (ROWGRAPH_UI), for links.
+        mlflow_ui: address of the MLflow UI (ROWGRAPH_MLFLOW_UI), for links.
     """
 
     profile: Profile
@@ -35,6 +38,8 @@ class Environment:
     tracking_uri: str | None = None
     hub: bool = True
     given: str | None = None
+    ui: str = UI
+    mlflow_ui: str = MLFLOW_UI
 
     @classmethod
     def read(cls, profile: str | None = None) -> "Environment":
@@ -65,6 +70,8 @@ class Environment:
             os.environ.get("MLFLOW_TRACKING_URI") or None,
             os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0"),
             given,
+            os.environ.get("ROWGRAPH_UI") or UI,
+            os.environ.get("ROWGRAPH_MLFLOW_UI") or MLFLOW_UI,
         )
 
     def extra_tasks(self, database: str) -> tuple[Path | None, str | None]:

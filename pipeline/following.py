@@ -19,7 +19,6 @@ from rowgraph.profiles import Profile, SettingsError
 
 NAME = "follow_profile"
 LOCATION = "rowgraph"  # as in workspace.yaml
-UI = "http://127.0.0.1:3000"  # where ROWGRAPH_UI does not say otherwise
 SECONDS = 10
 RELOAD = ("mutation Reload($name: String!) {"
           " reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }")
@@ -90,22 +89,18 @@ class Follower:
                                 "force") from None
         if now == self.loaded.profile and self.broken is None:
             return f"{self.loaded.profile.name} is as it was loaded"
-        threading.Timer(0.2, reload_definitions).start()  # this process ends with the reload
-        return f"{now.name} was edited; loading the definitions anew, by {ui()}"
+        later = threading.Timer(0.2, reload_definitions, [self.loaded.ui])
+        later.start()  # once this look is over: the reload ends this process
+        return f"{now.name} was edited; loading the definitions anew, by {self.loaded.ui}"
 
 
-def ui() -> str:
-    """The address of the Dagster UI (ROWGRAPH_UI)."""
-    return os.environ.get("ROWGRAPH_UI") or UI
-
-
-def reload_definitions() -> None:
+def reload_definitions(ui: str) -> None:
     """What the button "Reload definitions" does; silent where no UI answers, as the next look asks
     again."""
     body = json.dumps({"query": RELOAD, "variables": {"name": LOCATION}}).encode()
-    request = urllib.request.Request(f"{ui()}/graphql", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"{ui}/graphql", body, {"Content-Type": "application/json"})
     try:
         urllib.request.urlopen(request, timeout=120).read()
     except OSError as error:
-        print(f"rowgraph: the Dagster UI at {ui()} did not load the definitions anew: {error}; "
+        print(f"rowgraph: the Dagster UI at {ui} did not load the definitions anew: {error}; "
               "press \"Reload definitions\", or set ROWGRAPH_UI to its address", flush=True)

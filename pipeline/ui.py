@@ -44,12 +44,13 @@ def serve(environment: Environment, profile: str | None, port: int, mlflow_port:
     bin_folder = Path(sys.executable).parent
     environ = {**os.environ, "DAGSTER_HOME": str(config.parent),
                "ROWGRAPH_HOME": str(environment.home), "ROWGRAPH_UI": f"http://127.0.0.1:{port}",
+               "ROWGRAPH_MLFLOW_UI": f"http://127.0.0.1:{mlflow_port}",
                **LEAN,
                "ROWGRAPH_PROFILE": str(Path(profile).resolve()) if _is_file(profile)
                else environment.profile.name,
                "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
-                 "-p", str(port)]]
+                 "-p", str(port), "--log-level", "warning"]]
     if not server:
         commands.append([bin_folder / "mlflow", "server", "--backend-store-uri",
                          tracking.tracking_uri, "--host", "127.0.0.1", "--workers", "1",

@@ -124,7 +124,6 @@ def test_the_sensor_is_on_from_the_start_beside_the_one_that_is_not(profile):
             "follow_profile": "RUNNING", "refresh_out_of_date": "STOPPED"}
 
 
-def test_no_ui_to_ask_is_said_with_the_next_move(profile, monkeypatch, capsys):
-    monkeypatch.setenv("ROWGRAPH_UI", "http://127.0.0.1:9")
-    following.reload_definitions()
+def test_no_ui_to_ask_is_said_with_the_next_move(capsys):
+    following.reload_definitions("http://127.0.0.1:9")
     assert "ROWGRAPH_UI" in capsys.readouterr().out
