@@ -12,7 +12,6 @@ import dagster as dg
 
 from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, write_json
 
-
 VERIFIED = 1 << 30  # bytes of an artifact that are read through before it is used: a second
 
 
