@@ -109,7 +109,7 @@ SECTIONS = {name: section().model_dump(mode="json") for name, section in STAGES.
 SPOILT = ("bart_checkpoint", "sage_weights", "baseline_metrics", "report")  # few, as YAML is slow
 FULL = PROFILE + yaml.safe_dump({
     **{name: SECTIONS[name] for name in SPOILT},
-    "splits": {"folds": 2}, "compute": {"device": "cpu"},
+    "splits": {"folds": 3}, "compute": {"device": "cpu"},
     "sage_sweep": {"a": {"gamma": 1.0}}, "task_settings": {"tiny-league/wins": {
         "baseline_metrics": {"trees": 7}}}})
 SETTINGS = sorted({"extends", "databases", "name", "role", "tasks", "knowledge", "published",
@@ -123,7 +123,7 @@ def test_any_profile_is_read_or_refused(place):
         with contextlib.suppress(SettingsError):
             load_profile(place.profile)
     place.profile.write_text(FULL)
-    assert load_profile(place.profile).splits.folds == 2  # what is spoilt was sound
+    assert load_profile(place.profile).splits.folds == 3  # what is spoilt was sound
     look_for(files(FULL, SETTINGS), read)
 
 
