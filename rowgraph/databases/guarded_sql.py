@@ -61,6 +61,7 @@ def run(sql: str, tables: Mapping[str, Any], *, memory: str = MEMORY,
         raise ValueError(wrong)
     with duckdb.connect(":memory:", config={
             "threads": 1, "enable_external_access": "false",
+            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
             "python_enable_replacements": "false", "memory_limit": memory}) as con:
         for name, table in tables.items():
             con.register(name, table)
