@@ -41,6 +41,18 @@ class Candidate:
                 "measured": self.measured}
 
 
+def needed(home: Path) -> set[tuple[Key, str]]:
+    """Key and recipe of every artifact that some champion of a home is compared by."""
+    found: set[tuple[Key, str]] = set()
+    for path in (Path(home) / "champions").glob("*.json"):
+        for asset, record in Champions(home, path.stem).read().items():
+            champion = record["champion"]
+            found.add((tuple(asset.split("/")), champion["recipe"]))
+            found |= {(tuple(m[of][0]), m[of][1]) for m in champion["measured"].values()
+                      for of in ("source", "predictions")}
+    return found
+
+
 class Champions:
     """The champions of one profile in one home."""
 

@@ -272,9 +272,9 @@ def test_the_page_says_who_is_champion_and_the_content_does_not(bare, tmp_path):
         "bart_checkpoint": {**decided, "against": None, "decision": "crowned",
                             "reason": "nothing to compare with: the first", "rows": []}}
     contents = {}
-    for name, shown in (("with", retraining), ("without", None)):
+    for name, decisions in (("with", retraining), ("without", None)):
         (tmp_path / name).mkdir()
-        write_report(bare, SETTINGS, Draft(tmp_path / name), retraining=shown)
+        write_report(bare, SETTINGS, Draft(tmp_path / name), retraining=decisions)
         contents[name] = (tmp_path / name / "report.md").read_text()
     assert contents["with"] == contents["without"]
     text = " ".join(Reader((tmp_path / "with/notes/report.html").read_text()).texts)

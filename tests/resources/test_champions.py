@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from resources.champions import Champions
+from resources.champions import Champions, needed
 from resources.registry import files_of, model_name
 from resources.store import handle_path
 from resources.tracking import TrackingResource
@@ -136,6 +136,14 @@ def test_a_training_of_unchanged_data_is_a_version_of_its_own_and_says_so(home):
     other = home.judge("good", 0.9, recipe="b")
     assert not other["unchanged"]
     assert other["reason"].endswith("changed nothing of the model: the same bytes as the champion")
+
+
+def test_what_a_champion_is_compared_by_is_known_to_whoever_cleans_up(home):
+    model = home.train("good", 0.9)
+    home.report()
+    inputs = dict(home.inputs)
+    home.judge("bad", 0.0, recipe="b")
+    assert needed(home.home) == {(a.key, a.recipe) for a in (model, *inputs.values())}
 
 
 def test_each_training_is_judged_once(home):
