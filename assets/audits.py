@@ -4,6 +4,7 @@ An audit takes minutes, so no materialization runs it. Its verdict is about the 
 that it was run on, and counts for nothing else.
 """
 
+import contextlib
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,10 @@ def audit_passed(home: Path, key: Key, source: str, task: str) -> dg.AssetCheckR
         source: data version of the `source` that was evaluated.
         task: `database/task`, as the command line has it.
     """
-    kept = [json.loads(path.read_text()) for path in sorted(_folder(home, key).glob("*.json"))]
+    kept = []
+    for path in sorted(_folder(home, key).glob("*.json")):
+        with contextlib.suppress(ValueError):  # a broken verdict is none: audit again
+            kept.append(json.loads(path.read_text()))
     if not kept:
         return None
     again = f"run {COMMAND.format(task)}"
