@@ -10,10 +10,10 @@ import functools
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 
@@ -142,16 +142,18 @@ class TrackingResource(dg.ConfigurableResource):
         Raises:
             TrackingError: `strict` is set.
         """
+        where = re.sub(r"//[^/@]*@", "//", self.tracking_uri)  # without a password
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        where = _without_password(self.tracking_uri)
+        if "Max retries exceeded" in why:
+            why = "no answer"
         message = f"MLflow at {where} cannot be used: {why.replace(self.tracking_uri, where)}"
+        move = "start it, or unset MLFLOW_TRACKING_URI" if self.uri else "stop what holds it"
         if self.strict:
-            raise TrackingError(f"{message}; start it, unset MLFLOW_TRACKING_URI, or set "
-                                "tracking.strict to false") from error
+            raise TrackingError(f"{message}; {move}, or set tracking.strict to false") from error
         if self.tracking_uri not in _away:
             _away.add(self.tracking_uri)
-            log.warning("%s; what follows is made all the same, but not tracked: start it or "
-                        "unset MLFLOW_TRACKING_URI", message)
+            log.warning("%s; what follows is made all the same, but not tracked: %s, before the "
+                        "next run", message, move)
 
     def _connect(self) -> Any:
         from mlflow import MlflowClient
@@ -248,9 +250,3 @@ class TrackingResource(dg.ConfigurableResource):
             version = register(client, MODELS[stage], artifact,
                                artifact.manifest["origin"].get("mlflow_run_id") or None)
             client.set_registered_model_alias(MODELS[stage], "champion", version)
-
-
-def _without_password(uri: str) -> str:
-    """A URI that can be shown: user names and passwords before its host are left out."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -27,12 +27,19 @@ def is_full(error: BaseException, folder: Path) -> bool:
         if any(words in str(link) for words in WORDS):
             return True
         link = link.__cause__ or link.__context__
-    return shutil.disk_usage(folder).free < NOTHING
+    return _free(folder) < NOTHING
+
+
+def _free(folder: Path) -> int:
+    """Bytes on the disk that a folder lies on, or would."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def free_text(folder: Path) -> str:
     """What is free below a folder, for people."""
-    free = shutil.disk_usage(folder).free
+    free = _free(folder)
     return f"{free / 1e9:.1f} GB free" if free >= 1e9 else f"{free / 1e6:.1f} MB free"
 
 
