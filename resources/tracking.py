@@ -33,6 +33,11 @@ class TrackingError(RuntimeError):
     """MLflow cannot be used, and tracking is strict."""
 
 
+def without_password(uri: str) -> str:
+    """A URI that may be shown: without the user and password before its host."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
 def tolerant(method: Callable) -> Callable:
     """A method whose failures are told to its object's `lost`: what is made goes on without."""
     @functools.wraps(method)
@@ -142,7 +147,7 @@ class TrackingResource(dg.ConfigurableResource):
         Raises:
             TrackingError: `strict` is set.
         """
-        where = re.sub(r"//[^/@]*@", "//", self.tracking_uri)  # without a password
+        where = without_password(self.tracking_uri)
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         if "Max retries exceeded" in why:
             why = "no answer"
@@ -218,7 +223,8 @@ class TrackingResource(dg.ConfigurableResource):
         server's; None where it was not tracked."""
         if not self.enabled or not origin.get("mlflow_run_id"):
             return None
-        base = self.uri if self.uri and self.uri.startswith("http") else self.ui
+        server = self.uri and self.uri.startswith("http")
+        base = without_password(self.uri) if server else self.ui
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
