@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
 .PHONY: demo shop test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
-	bench-health bench-device bench-kumo clean help
+	bench-health bench-device bench-kumo bench-stops clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -80,6 +80,9 @@ bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation o
 
 bench-device: $(VENV)/.ready  ## One large GPU at the paper's sizes: seven minutes, 15 GB of disk
 	$(BIN)/python -m benchmarks.device
+
+bench-stops: $(VENV)/.ready  ## Every stage killed by every signal and by the UI: an hour
+	$(BIN)/python -m benchmarks.interruptions --folder .rowgraph/benchmarks/interruptions
 
 KUMO := .rowgraph/kumo
 

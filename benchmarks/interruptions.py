@@ -39,10 +39,14 @@ from pipeline.plan import Planned, plan
 from tests.pipeline.conftest import PROFILE, write_league, write_shop
 
 LONGER = """
-bart_checkpoint: {epochs: 30, save_steps: 10}
-sage_weights: {epochs: 40, save_seconds: 1}
-forecast_weights: {steps: 150, save_steps: 10}
-own_past_weights: {steps: 150, save_steps: 10}
+databases:
+  - {name: tiny-shop, role: pretrain}
+  - {name: tiny-league, role: heldout, tasks: [wins]}
+compute: {threads: 1}
+bart_checkpoint: {epochs: 10, save_steps: 10}
+sage_weights: {epochs: 20, save_seconds: 1}
+forecast_weights: {steps: 40, save_steps: 10}
+own_past_weights: {steps: 40, save_steps: 10}
 adapted_model: {fit: true}
 """
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
@@ -307,7 +311,7 @@ def print_kills(kills: list[Kill]) -> None:
         print(f"{k.stage:34}{k.signal:10}{k.moment:5g}  {'yes' if k.in_time else 'no':8}"
               f"{'yes' if k.equal else 'NO':6}{k.left:5}{k.held:5}  {k.mlflow or '-':10}"
               f"{'-' if k.step is None else k.step:>6}"
-              f"{'-' if k.repeated is None else k.repeated:>6}")
+              f"{'-' if k.repeated is None else k.repeated:>6}", flush=True)
 
 
 def main() -> None:
@@ -337,8 +341,8 @@ def main() -> None:
             shutil.rmtree(world.home, ignore_errors=True)
             found = (in_ui if name == TERMINATE else in_terminal)(world, reference, name, moment)
             judge(world, reference, found)
+            print_kills(found)
             kills += found
-    print_kills(kills)
     good = [k for k in kills if k.equal and not k.left and not k.held
             and k.mlflow in (None, "KILLED")]
     print(json.dumps({

@@ -47,9 +47,9 @@ def build_definitions(environment: Environment, progress: object | None = None,
             "compute": ComputeResource(home=home, device=profile.compute.device,
                                        threads=profile.compute.threads,
                                        processes=profile.compute.processes),
-            "tracking": TrackingResource(home=home, uri=environment.tracking_uri,
-                                         enabled=tracked, ui=environment.mlflow_ui,
-                                         dagster_ui=environment.ui),
+            "tracking": TrackingResource(  # by the variable's name: the UI shows what is given here
+                home=home, enabled=tracked, ui=environment.mlflow_ui, dagster_ui=environment.ui,
+                uri=dg.EnvVar("MLFLOW_TRACKING_URI") if environment.tracking_uri else None),
             "progress": progress or ProgressResource(),
         },
     )

@@ -18,7 +18,7 @@ from pipeline.home import HomeError
 from pipeline.janitor import process_tags, settle
 from pipeline.plan import Planned, plan
 from resources.tracking import TrackingResource
-from rowgraph.artifacts import DiskFullError, Key
+from rowgraph.artifacts import ArtifactError, DiskFullError, Key
 from rowgraph.disk import free_text, is_full
 
 FULL = DiskFullError.__name__
@@ -78,7 +78,7 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
     except HomeError:
         raise
     except Exception as error:  # Dagster's own records may find no room
-        if not is_full(error, environment.home):
+        if isinstance(error, ArtifactError) or not is_full(error, environment.home):
             raise
         failures = [Failure("run", f"{FULL}: {environment.home}: the disk is full "
                             f"({free_text(environment.home)}); free space or set ROWGRAPH_HOME "

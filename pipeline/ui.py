@@ -52,8 +52,8 @@ def serve(environment: Environment, profile: str | None, port: int, mlflow_port:
     commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
                  "-p", str(port), "--log-level", "warning"]]
     if not server:
-        commands.append([bin_folder / "mlflow", "server", "--backend-store-uri",
-                         tracking.tracking_uri, "--host", "127.0.0.1", "--workers", "1",
+        environ["MLFLOW_BACKEND_STORE_URI"] = tracking.tracking_uri  # may hold a password
+        commands.append([bin_folder / "mlflow", "server", "--host", "127.0.0.1", "--workers", "1",
                          "--port", str(mlflow_port)])
     typer.echo(f"Dagster  http://127.0.0.1:{port}\nMLflow   http://127.0.0.1:{mlflow_port}\n"
                "Ctrl-C stops both.")

@@ -10,11 +10,11 @@ import functools
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 
@@ -41,6 +41,11 @@ _away: set[str] = set()  # servers that did not answer this process; they are no
 
 class TrackingError(RuntimeError):
     """MLflow cannot be used, and tracking is strict."""
+
+
+def without_password(uri: str) -> str:
+    """A URI that may be shown: without the user and password before its host."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def tolerant(method: Callable) -> Callable:
@@ -178,16 +183,18 @@ class TrackingResource(dg.ConfigurableResource):
         Raises:
             TrackingError: `strict` is set.
         """
+        where = without_password(self.tracking_uri)
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        where = _without_password(self.tracking_uri)
+        if "Max retries exceeded" in why:
+            why = "no answer"
         message = f"MLflow at {where} cannot be used: {why.replace(self.tracking_uri, where)}"
+        move = "start it, or unset MLFLOW_TRACKING_URI" if self.uri else "stop what holds it"
         if self.strict:
-            raise TrackingError(f"{message}; start it, unset MLFLOW_TRACKING_URI, or set "
-                                "tracking.strict to false") from error
+            raise TrackingError(f"{message}; {move}, or set tracking.strict to false") from error
         if self.tracking_uri not in _away:
             _away.add(self.tracking_uri)
-            log.warning("%s; what follows is made all the same, but not tracked: start it or "
-                        "unset MLFLOW_TRACKING_URI", message)
+            log.warning("%s; what follows is made all the same, but not tracked: %s, before the "
+                        "next run", message, move)
 
     def _connect(self) -> Any:
         from mlflow import MlflowClient
@@ -264,7 +271,8 @@ class TrackingResource(dg.ConfigurableResource):
         server's; None where it was not tracked."""
         if not self.enabled or not origin.get("mlflow_run_id"):
             return None
-        base = self.uri if self.uri and self.uri.startswith("http") else self.ui
+        server = self.uri and self.uri.startswith("http")
+        base = without_password(self.uri) if server else self.ui
         experiment = origin.get("mlflow_experiment_id", "0")
         return f"{base}/#/experiments/{experiment}/runs/{origin['mlflow_run_id']}"
 
@@ -345,9 +353,3 @@ class TrackingResource(dg.ConfigurableResource):
             client.set_model_version_tag(model, judged, tag, str(decision[tag]).lower()
                                          if tag == "unchanged" else decision[tag] or "none")
         forget_files(Path(self.home), model, {champion["training"], latest["training"]})
-
-
-def _without_password(uri: str) -> str:
-    """A URI that can be shown: user names and passwords before its host are left out."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

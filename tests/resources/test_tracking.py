@@ -78,6 +78,7 @@ def test_an_unreachable_server_is_said_once_and_without_its_password(tmp_path, m
     assert record.getMessage().startswith("MLflow at http://127.0.0.1:9 cannot be used")
     assert "unset MLFLOW_TRACKING_URI" in record.getMessage()
     assert "secret" not in caplog.text
+    assert away.url({"mlflow_run_id": "a"}) == "http://127.0.0.1:9/#/experiments/0/runs/a"
 
 
 def test_a_server_that_goes_away_does_not_stop_what_is_made(tracking, caplog):
