@@ -11,6 +11,7 @@ import typer
 from pipeline.environment import Environment
 from pipeline.janitor import settle
 from pipeline.printing import print_table
+from resources.champions import needed as compared_by
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError, ArtifactStore
 from rowgraph.retention import Stored, ancestors, kept, stored
@@ -64,7 +65,7 @@ def needed(environment: Environment, found: list[Stored]) -> dict[Path, str]:
         ArtifactError: MLflow cannot be asked, or a handle is broken.
     """
     latest = _latest(environment.home)
-    return {**ancestors(found, latest), **_served(environment.home),
+    return {**ancestors(found, latest), **_compared(environment.home),
             **_registered(environment, found), **latest}
 
 
@@ -123,11 +124,11 @@ def _registered(environment: Environment, found: list[Stored]) -> dict[Path, str
             if (recipe := one.folder.name.split(".")[0]) in used}
 
 
-def _served(home: Path) -> dict[Path, str]:
-    """Kept models that `mlflow models serve` can be asked for."""
-    return {home / "artifacts" / "adapted_model" / folder.relative_to(home / "mlflow" / "served"):
-            f"served as rowgraph-{folder.parent.parent.name}-{folder.parent.name}"
-            for folder in (home / "mlflow" / "served").glob("*/*/*")}
+def _compared(home: Path) -> dict[Path, str]:
+    """What the next training is compared with."""
+    store = ArtifactStore(home)
+    return {store.folder(key, recipe): "champions are compared by it"
+            for key, recipe in compared_by(home)}
 
 
 def _rows(found: list[Stored], reasons: dict[Path, str]) -> list[list[str]]:

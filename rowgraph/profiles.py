@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
 from pathlib import Path
@@ -24,17 +23,17 @@ from rowgraph.forecasting.settings import ForecastWeightsSettings, OwnPastWeight
 from rowgraph.graph.settings import EntityGraphSettings
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.settings import BartCheckpointSettings
+from rowgraph.profile_problems import problems_of
 from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.serving.settings import AdaptedModelSettings, PredictionsSettings
-from rowgraph.settings import ComputeSettings, Section, plain_types
+from rowgraph.settings import ComputeSettings, Section
 from rowgraph.tasks.settings import SplitSettings
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
 PUBLISHED_BYTES = 1 << 20  # of a CSV file of figures
-PROBLEMS = 10  # of a profile that are said at once
 
 
 OF_TASKS = (  # sections of stages once a task
@@ -267,7 +266,8 @@ def load_profile(name_or_path: str | Path) -> Profile:
     try:
         return Profile.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(_explain(error, path)) from None
+        raise SettingsError(f"profile {path.name}: "
+                            + problems_of(error, Profile, HANDED_ON)) from None
 
 
 def _profile_path(name_or_path: str | Path, beside: Path | None = None) -> Path:
@@ -353,50 +353,3 @@ def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         else:
             out[key] = value
     return out
-
-
-def _explain(error: ValidationError, path: Path) -> str:
-    items = error.errors()
-    if any(item["loc"][:1] == ("splits",) for item in items):
-        # What `splits` says wrongly, the sections that it is handed on to do not say again.
-        items = [item for item in items if item["loc"][:1] not in [(s,) for s in HANDED_ON]]
-    lines = [_problem(item) for item in items[:PROBLEMS]]
-    more = f"; and {len(items) - PROBLEMS} more" if len(items) > PROBLEMS else ""
-    return f"profile {path.name}: " + "; ".join(lines) + more
-
-
-def _problem(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])[:100]
-    if item["type"] == "extra_forbidden":
-        near = _near(item["loc"])
-        return f"unknown setting `{where}`" + (f"; did you mean `{near}`?" if near else
-               "; remove it or see profiles/paper.yaml for every setting")
-    said = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    if item["type"] == "value_error":  # it says itself what was found
-        return f"`{where}`: {said}" if where else said
-    if item["type"] == "missing":
-        return f"`{where}` is missing; add it"
-    for words, plain in PLAIN_WORDS.items():
-        said = re.sub(words, plain, said)
-    return f"`{where}`: {said} (found {_short(item['input'])})"
-
-
-PLAIN_WORDS = {  # of pydantic, in those of YAML
-    r"valid dictionary( or instance of \w+)?": "mapping of settings",
-    "valid tuple": "list", "Tuple should": "a list should", " after validation, not \\d+": "",
-    "a valid string": "text, in quotes", "Keys should be strings": "names of settings are text"}
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]} …"
-
-
-def _near(loc: tuple) -> str | None:
-    model: Any = Profile
-    for part in loc[:-1]:
-        if (field := model.model_fields.get(part)) is not None:
-            kinds = plain_types(field.annotation)
-            model = next((kind for kind in kinds if issubclass(kind, Section)), model)
-    found = difflib.get_close_matches(str(loc[-1]), list(model.model_fields), n=1)
-    return found[0] if found else None

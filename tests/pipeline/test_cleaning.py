@@ -97,23 +97,29 @@ def test_what_another_profile_of_the_home_calls_its_latest_stays(world):
     assert not folder.exists()
 
 
-def test_the_champion_and_what_is_served_stay(world):
-    bart = older(world.home, "bart_checkpoint", OLD)
+def test_the_champion_and_what_it_is_compared_by_stay(world):
+    bart, wins = (older(world.home, stage, OLD) for stage in (
+        "bart_checkpoint", "downstream_metrics/tiny_league/wins"))
+    name = "rowgraph-tiny-bart_checkpoint"
     client = TrackingResource(home=str(world.home)).client()
-    version = client.create_model_version("rowgraph-bart", bart.as_uri(), tags={"recipe": OLD})
-    client.set_registered_model_alias("rowgraph-bart", "champion", version.version)
-    served = world.home / "artifacts/adapted_model/tiny_league/wins" / ("a" * 16)
-    served.mkdir(parents=True)
-    (served / "model.json").write_text("{}")
-    shutil.copytree(served, served.with_name("b" * 16))
-    os.utime(served / "model.json", (0, 0))
-    (world.home / "mlflow/served/tiny_league/wins" / ("a" * 16)).mkdir(parents=True)
+    version = client.create_model_version(name, bart.as_uri(), tags={"recipe": OLD})
+    client.set_registered_model_alias(name, "champion", version.version)
+    champions = world.home / "champions/tiny.json"
+    before = champions.read_text()
+    records = json.loads(before)
+    for record in records.values():
+        for measured in record["champion"]["measured"].values():
+            if measured["predictions"][0] == ["downstream_metrics", "tiny_league", "wins"]:
+                measured["predictions"][1] = OLD
+    champions.write_text(json.dumps(records))
     clean(world.environment(), 1, delete=True)
     assert bart.exists()
-    assert served.exists()
-    client.delete_registered_model_alias("rowgraph-bart", "champion")
+    assert wins.exists()
+    client.delete_registered_model_alias(name, "champion")
+    champions.write_text(before)
     clean(world.environment(), 1, delete=True)
     assert not bart.exists()
+    assert not wins.exists()
 
 
 def test_an_mlflow_that_cannot_be_asked_deletes_nothing(world):
