@@ -103,7 +103,7 @@ def page():
 def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(world, ui, page):
     page.goto(f"{ui.dagster}/asset-groups")
     page.get_by_text("sage_weights").first.wait_for()
-    assert page.get_by_role("dialog").count() == 0  # nothing lies over the first page
+    assert page.locator("[aria-modal=true]").count() == 0  # nothing lies over the first page
     assert ui.stale() == []
 
     world.profile.write_text(world.profile.read_text().replace(
@@ -112,10 +112,11 @@ def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(
 
     page.locator("button", has_text="Materialize all").locator("xpath=following::button[1]").click()
     page.get_by_text("Materialize unsynced").click()
-    dialog = page.get_by_role("dialog").inner_text()
-    assert f"Materialize {len(AFTER_SAGE)} assets" in dialog
+    confirm = page.get_by_role("button", name=f"Materialize {len(AFTER_SAGE)} assets")
+    confirm.wait_for()
+    dialog = page.locator("[aria-modal=true]").inner_text()
     assert all(name.replace("/", " / ") in dialog for name in AFTER_SAGE)
-    page.get_by_role("button", name=f"Materialize {len(AFTER_SAGE)} assets").click()
+    confirm.click()
 
     page.goto(f"{ui.dagster}/runs")
     page.locator("a[href^='/runs/']", has_text=re.compile("^[0-9a-f]{8}$")).first.click()
