@@ -22,7 +22,7 @@ demo: $(VENV)/.ready  ## The main job on embedded databases, ending with the res
 	$(BIN)/rowgraph run --profile demo
 
 test: $(VENV)/.ready  ## The test suite
-	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest
+	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.ready  ## Style
 	$(BIN)/ruff check .
