@@ -106,8 +106,15 @@ class TrackedRun:
     @tolerant
     def end(self, status: str) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
-        if self.client is not None:
+        if self.client is None:
+            return
+        try:
             self.client.set_terminated(self.run_id, status)
+        except Exception:
+            raise
+        except BaseException:  # interrupted while it is closed: close it all the same
+            self.client.set_terminated(self.run_id, status)
+            raise
 
 
 class TrackingResource(dg.ConfigurableResource):
@@ -192,6 +199,7 @@ class TrackingResource(dg.ConfigurableResource):
         client = self.client()
         if client is None:
             return TrackedRun(None, None)
+        run = None
         try:
             experiment = client.get_experiment_by_name(self.experiment)
             run = client.create_run(experiment.experiment_id, run_name=name, tags=dict(tags))
@@ -200,6 +208,10 @@ class TrackingResource(dg.ConfigurableResource):
         except Exception as error:
             self.lost(error)
             return TrackedRun(None, None)
+        except BaseException:
+            if run is not None:
+                client.set_terminated(run.info.run_id, "KILLED")
+            raise
         return TrackedRun(client, run.info.run_id, experiment.experiment_id, self.lost)
 
     @tolerant
