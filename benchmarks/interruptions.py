@@ -7,7 +7,7 @@ break. Then, for each signal and each moment (a share of the stage's seconds in 
 again in a home of its own: real `rowgraph run` processes, each killed while it makes a stage that
 none before was killed in, until everything is made. `terminate` is what the UI's button does: runs
 of a real `rowgraph ui`, launched and terminated through its GraphQL. After each kill: which
-processes are left after five seconds. At the end of a home: whether every data version is that of
+processes are left after half a minute. At the end of a home: whether every data version is that of
 the unbroken run, what MLflow says of each killed run, how many logged steps the next run did twice,
 and which places in pools are held.
 """
@@ -52,7 +52,7 @@ adapted_model: {fit: true}
 SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 MAIN = "from pipeline.cli import main; main()"
 TERMINATE = "terminate"
-GRACE = 5.0  # seconds in which a killed run's other processes may end
+GRACE = 30.0  # seconds in which a killed run's other processes may end
 LAUNCH = """mutation($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
@@ -305,10 +305,10 @@ def _free_port() -> int:
 
 def print_kills(kills: list[Kill]) -> None:
     """The table, a line a kill."""
-    print(f"{'asset':34}{'signal':10}{'at':>5}  {'in time':8}{'equal':6}{'left':>5}{'held':>5}  "
+    print(f"{'asset':36}{'signal':10}{'at':>5}  {'in time':8}{'equal':6}{'left':>5}{'held':>5}  "
           f"{'MLflow':10}{'step':>6}{'again':>6}")
     for k in kills:
-        print(f"{k.stage:34}{k.signal:10}{k.moment:5g}  {'yes' if k.in_time else 'no':8}"
+        print(f"{k.stage:36}{k.signal:10}{k.moment:5g}  {'yes' if k.in_time else 'no':8}"
               f"{'yes' if k.equal else 'NO':6}{k.left:5}{k.held:5}  {k.mlflow or '-':10}"
               f"{'-' if k.step is None else k.step:>6}"
               f"{'-' if k.repeated is None else k.repeated:>6}", flush=True)

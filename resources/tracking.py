@@ -121,8 +121,15 @@ class TrackedRun:
     @tolerant
     def end(self, status: str) -> None:
         """Close it as FINISHED, FAILED or KILLED."""
-        if self.client is not None:
+        if self.client is None:
+            return
+        try:
             self.client.set_terminated(self.run_id, status)
+        except Exception:
+            raise
+        except BaseException:  # interrupted while it is closed: close it all the same
+            self.client.set_terminated(self.run_id, status)
+            raise
 
 
 def log_figures(client: Any, run_id: str, figures: Mapping[str, float]) -> None:
@@ -235,6 +242,7 @@ class TrackingResource(dg.ConfigurableResource):
         client = self.client()
         if client is None:
             return TrackedRun(None, None)
+        run = None
         try:
             experiment = client.get_experiment_by_name(self.experiment)
             run = client.create_run(
@@ -247,6 +255,10 @@ class TrackingResource(dg.ConfigurableResource):
         except Exception as error:
             self.lost(error)
             return TrackedRun(None, None)
+        except BaseException:
+            if run is not None:
+                client.set_terminated(run.info.run_id, "KILLED")
+            raise
         return TrackedRun(client, run.info.run_id, experiment.experiment_id, self.lost,
                           lambda one: self._version(client, tags.get("profile", ""), one))
 

@@ -58,6 +58,16 @@ def test_a_run_that_is_interrupted_is_killed(tracking):
     assert only_run(tracking).info.status == "KILLED"
 
 
+def test_a_run_that_is_interrupted_while_it_is_closed_is_closed(tracking):
+    def once(*args):
+        run.client.set_terminated = close
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), tracking.run("asset", {}, {}) as run:
+        close, run.client.set_terminated = run.client.set_terminated, once
+    assert only_run(tracking).info.status == "FINISHED"
+
+
 def test_a_metric_that_is_not_a_number_is_left_out(tracking):
     with tracking.run("asset", {}, {"asset": "a"}) as run:
         run.log(1, {"loss": float("nan"), "rate": 3.0})
