@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipeline.environment import Environment
 from pipeline.plan import plan
+from pipeline.schedules import REFRESH
 from rowgraph.randomness import digest
 
 NAME = "refresh_out_of_date"
@@ -15,7 +16,7 @@ BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterR
 def refresh_out_of_date(environment: Environment) -> dg.SensorDefinition:
     """Off by default: switched on, an edit of the profile or of a database starts a run."""
 
-    @dg.sensor(name=NAME, target=dg.AssetSelection.all(), minimum_interval_seconds=60,
+    @dg.sensor(name=NAME, job_name=REFRESH, minimum_interval_seconds=60,
                default_status=dg.DefaultSensorStatus.STOPPED,
                description="Runs exactly what `rowgraph plan` lists. Stops after a failure until "
                "settings or data change, or the sensor is switched off and on.")

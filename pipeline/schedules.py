@@ -7,14 +7,18 @@ from resources.registry import MODELS
 from rowgraph.profiles import Profile
 
 EVERYTHING = "everything"
+REFRESH = "refresh"
+EVALUATE = "evaluate"
 RETRAIN = "retrain"
 SCORE = "score"
 SCORED = ("source", "entity_graph", "cell_store", "predictions")  # nothing that trains
+EVALUATED = ("evaluation", "transfer_metrics", "imputation_metrics", "report")
 
 
 def jobs(profile: Profile) -> list:
-    """`everything` materializes the profile; `retrain` trains its models anew; `score`, where
-    models are kept, asks them about the newest rows."""
+    """`everything` materializes the profile, `refresh` what is out of date, `evaluate` the scores
+    of what is trained; `retrain` trains its models anew; `score`, where models are kept, asks them
+    about the newest rows."""
     return [
         *([dg.define_asset_job(SCORE, scored(profile), description="Asks every model that is kept "
                                "about the newest rows that were imported; nothing is trained.")]
@@ -22,6 +26,11 @@ def jobs(profile: Profile) -> list:
         dg.define_asset_job(EVERYTHING, dg.AssetSelection.all(),
                             description=f"Every asset of the profile {profile.name}, in order; "
                             "what is finished is reused."),
+        dg.define_asset_job(REFRESH, dg.AssetSelection.all(),
+                            description="What the sensor refresh_out_of_date launches, for the "
+                            "assets that are out of date alone; by hand it looks at all of them."),
+        dg.define_asset_job(EVALUATE, evaluated(profile), description="Scores what is trained and "
+                            "writes the report; trains nothing."),
         dg.define_asset_job(RETRAIN, dg.AssetSelection.all(), config=forced(profile),
                             description="Resolves the databases, trains every model of the "
                             "profile anew, measures it, and lets it be champion unless it is worse "
@@ -34,6 +43,12 @@ def forced(profile: Profile) -> dict:
     and data would find its result finished and do nothing."""
     return {"ops": {"__".join(key): {"config": {"force": True}}
                     for key, node in catalog(profile).items() if node.stage in MODELS}}
+
+
+def evaluated(profile: Profile) -> list[dg.AssetKey]:
+    """What scores models and shows the scores."""
+    return [dg.AssetKey(list(key)) for key, node in catalog(profile).items()
+            if node.stage in EVALUATED]
 
 
 def scored(profile: Profile) -> list[dg.AssetKey]:

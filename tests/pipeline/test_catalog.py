@@ -161,7 +161,9 @@ def test_the_definitions_load_with_their_jobs_schedule_and_sensor(tmp_path):
     defs = build_definitions(Environment(load_profile("demo"), tmp_path))
     dg.Definitions.validate_loadable(defs)
     repository = defs.get_repository_def()
-    assert {"everything", "retrain"} <= set(repository.job_names)
+    assert {"everything", "refresh", "evaluate", "retrain"} <= set(repository.job_names)
+    scored = repository.get_job("evaluate").asset_layer.selected_asset_keys
+    assert {key.path[0] for key in scored} == {"evaluation", "imputation_metrics", "report"}
     assert repository.get_schedule_def("retrain_weekly").default_status.value == "STOPPED"
     assert repository.get_sensor_def("refresh_out_of_date").default_status.value == "STOPPED"
 
