@@ -231,7 +231,7 @@ def _identities(database: Database, table: str) -> pl.DataFrame:
     rows = np.arange(database.num_rows(table))
     kept = database.folder / "rows" / f"{table}.npy"
     if kept.exists() and not (database.folder / KEYS / f"{table}.parquet").exists():
-        rows = np.load(kept)
+        rows = np.load(kept, allow_pickle=False)
     return keys_of(database, table, rows)
 
 

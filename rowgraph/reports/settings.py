@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from pydantic import Field, model_validator
 
 from rowgraph.settings import Section
@@ -36,8 +34,6 @@ class PublishedFigure(Section):
         if self.metric not in HIGHER_IS_BETTER:
             raise ValueError(f"{what}: metric {self.metric!r} does not exist; known: "
                              f"{', '.join(HIGHER_IS_BETTER)}")
-        if not math.isfinite(self.value):
-            raise ValueError(f"{what}: {self.value} is no figure; leave it out")
         if self.metric not in UNBOUNDED and not 0 <= self.value <= 1:
             raise ValueError(f"{what}: {self.metric} lies between 0 and 1, found {self.value:g}; "
                              "write 68.86 % as 0.6886")

@@ -156,7 +156,7 @@ def test_settings_that_artifacts_share_are_told_once():
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"metric": "rocauc"}, "metric 'rocauc' does not exist"),
-    ({"value": 68.86}, "write 68.86 % as 0.6886"), ({"value": float("nan")}, "is no figure"),
+    ({"value": 68.86}, "write 68.86 % as 0.6886"), ({"value": float("nan")}, "finite number"),
     ({"regime": "frozen"}, "frozen_db")])
 def test_a_published_figure_that_cannot_be_compared_is_refused_with_the_next_move(change, words):
     with pytest.raises(ValueError, match=words):
