@@ -108,6 +108,7 @@ class _Pretraining:
             while self.epoch < self.settings.epochs:
                 self._train_epoch()
                 self._close_epoch()
+            self._save()  # whatever stops what follows trains nothing again
             return self._publish()
         except BaseException:
             if self.consistent:
