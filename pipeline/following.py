@@ -36,16 +36,21 @@ def read_or_kept() -> tuple[Environment, str | None]:
     try:
         environment = Environment.read()
     except SettingsError as error:
-        try:
-            profile = Profile.model_validate(json.loads(kept.read_text()))
-        except (OSError, ValueError):
-            raise error from None
+        profile = _last_good(kept)
+        if profile is None:
+            raise
         return Environment.of(profile, given), str(error)
-    settings = environment.profile.model_dump(mode="json")
-    if not kept.exists() or json.loads(kept.read_text()) != settings:
+    if _last_good(kept) != environment.profile:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_json(kept, settings)
+        write_json(kept, environment.profile.model_dump(mode="json"))
     return environment, None
+
+
+def _last_good(kept: Path) -> Profile | None:
+    try:
+        return Profile.model_validate(json.loads(kept.read_text()))
+    except (OSError, ValueError):
+        return None
 
 
 def follow_profile(loaded: Environment, broken: str | None) -> dg.SensorDefinition:

@@ -97,12 +97,16 @@ def test_a_profile_that_was_never_good_here_is_refused(profile):
         read_or_kept()
 
 
-def test_last_good_settings_that_are_damaged_are_not_used(profile, tmp_path):
-    read_or_kept()
-    next((tmp_path / "home/last_good").iterdir()).write_text("{")
+def test_last_good_settings_that_are_damaged_are_not_used_and_written_anew(profile, tmp_path):
+    good, _ = read_or_kept()
+    kept, whole = next((tmp_path / "home/last_good").iterdir()), profile.read_text()
+    kept.write_text("{")
     edit(profile, BROKEN)
     with pytest.raises(SettingsError, match="titel"):
         read_or_kept()
+    profile.write_text(whole)
+    assert read_or_kept() == (good, None)
+    assert json.loads(kept.read_text())["name"] == "mine"
 
 
 def test_a_profile_that_was_mended_back_to_what_it_was_is_loaded_anew(profile, asked):
