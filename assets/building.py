@@ -17,6 +17,7 @@ from assets.catalog import AssetNode
 from assets.describing import metadata_of
 from assets.launchpad import launchpad_schema, settings_of
 from assets.reporting import Reporting, explained
+from resources.interrupts import heeded
 from resources.progress import ProgressResource
 from resources.provenance import code_facts
 from resources.store import StoreResource
@@ -74,7 +75,8 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
         tags = {"asset": node.name, "profile": store.profile, "recipe": recipe,
                 "code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
                 "dagster_run_id": context.run_id}
-        with tracking.run(node.name, effective, tags, inputs, outside) as tracked, Reporting(
+        with heeded(), tracking.run(
+                node.name, effective, tags, inputs, outside) as tracked, Reporting(
                 context, node.name, tracked, progress, tracking.url(tracked.origin)) as log:
             artifact, _ = store.open().build(
                 node.key, node.revision, effective, versions,

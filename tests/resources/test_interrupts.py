@@ -1,0 +1,61 @@
+"""An interruption takes effect wherever it arrives."""
+
+import signal
+import sys
+import time
+import weakref
+
+import pytest
+
+from resources.interrupts import heeded
+
+
+class Thing:
+    """Something that can be collected."""
+
+
+def interrupted_while_collected() -> None:
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    del thing
+    assert reference() is None
+    time.sleep(2)
+
+
+@pytest.fixture
+def unraisable(monkeypatch):
+    """Types of the exceptions that Python could not pass on."""
+    found = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: found.append(lost.exc_type))
+    return found
+
+
+def test_python_alone_loses_an_interruption_that_arrives_in_a_callback(unraisable):
+    interrupted_while_collected()
+    assert unraisable == [KeyboardInterrupt]
+
+
+def test_it_is_asked_for_again_and_ends_what_goes_on_meanwhile(unraisable):
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), heeded():
+        interrupted_while_collected()
+    assert time.monotonic() - started < 1
+    assert not unraisable
+
+
+def test_other_errors_in_callbacks_are_printed_as_ever(unraisable):
+    thing = Thing()
+    with heeded():
+        reference = weakref.ref(thing, lambda _: 1 / 0)
+        del thing
+        assert reference() is None
+    assert unraisable == [ZeroDivisionError]
+
+
+def test_what_is_over_is_not_interrupted_afterwards():
+    with heeded():
+        thing = Thing()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        assert reference() is None
+    time.sleep(0.5)
