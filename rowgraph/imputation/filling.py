@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from rowgraph.journal import Journal
 from rowgraph.language.vocabulary import quiet
 from rowgraph.progress import Log
 from rowgraph.rows.linearization import MARKERS, VALUE, unescape
@@ -117,17 +118,24 @@ class CellFiller:
             seen = [*seen[:self.max_tokens - 1], seen[-1]]
         return Blank(seen, [self.start, *ids[:start]])
 
-    def fill(self, blanks: Sequence[Blank], log: Log) -> list[Filling]:
+    def fill(self, blanks: Sequence[Blank], log: Log,
+             done: Journal | None = None) -> list[Filling]:
         """What the model writes into each blank, whichever others stand beside it.
 
         Args:
             log: called after each batch with the number of cells done.
+            done: what an earlier, interrupted call wrote into the same blanks; gets the rest.
         """
-        fillings: dict[int, Filling] = {}
+        fillings = {place: Filling(text, ended) for line in (done.lines if done else ())
+                    for place, text, ended in line}
         for places in batches_by_prefix(blanks, self.batch):
-            written = self._written([blanks[p] for p in places])
-            fillings.update(zip(places, written, strict=True))
-            log(len(fillings), {"filled_cells": len(fillings)})
+            if fillings.keys() >= set(places):
+                continue
+            written = dict(zip(places, self._written([blanks[p] for p in places]), strict=True))
+            if done is not None:
+                done.add([[place, f.text, f.ended] for place, f in written.items()])
+            fillings |= written
+            log(len(fillings), {"filled_cells": len(fillings)}, len(blanks))
         return [fillings[p] for p in range(len(blanks))]
 
     @torch.inference_mode()

@@ -36,6 +36,7 @@ from rowgraph.imputation.cells import (
 from rowgraph.imputation.filling import CellFiller, Filling
 from rowgraph.imputation.guesses import Attributes, lightgbm_guesses, most_frequent, spread
 from rowgraph.imputation.settings import ImputationMetricsSettings
+from rowgraph.journal import Journal
 from rowgraph.progress import Log
 from rowgraph.rows.linearization import linearize_frame
 
@@ -79,13 +80,18 @@ def run_imputation(database: Database, corpus_parquet: Path | None, checkpoint_f
             else:
                 skipped.append({"database": database.name, "regime": regime, "table": name,
                                 "column": column, "reason": found})
-    fillings = iter(filler.fill([b for c in columns for b in c.blanks], log))
+    fillings = iter(filler.fill([b for c in columns for b in c.blanks], log,
+                                Journal(draft.state / "filled.jsonl")))
+    guessed = Journal(draft.state / "guessed.jsonl")
     scored = []
-    for step, column in enumerate(columns, 1):
+    for step, column in enumerate(columns):
+        if step == len(guessed.lines):
+            guesses = guess_column(column, attributes[column.table.name], settings)
+            guessed.add(guesses.tolist())
+            log(step + 1, {"scored_columns": step + 1}, len(columns))
+        guesses = np.array(guessed.lines[step], dtype=column.known.dtype)
         said = [next(fillings) for _ in column.blanks]
-        scored.append((column, answer_column(column, attributes[column.table.name], said,
-                                             settings)))
-        log(step, {"scored_columns": step})
+        scored.append((column, answer_column(column, guesses, said)))
     metrics, kinds = score_columns(scored, regime, settings)
     metrics.write_parquet(draft.path("metrics.parquet"))
     kinds.write_parquet(draft.path("kinds.parquet"))
@@ -123,13 +129,23 @@ def ask_column(table: SplitTable, column: str, filler: CellFiller,
                        int((~whole).sum()))
 
 
-def answer_column(column: AskedColumn, attributes: Attributes, fillings: Sequence[Filling],
-                  settings: ImputationMetricsSettings) -> dict[str, Answers]:
-    """Every method's answers to the cells of a column, BART's first."""
-    guesses = lightgbm_guesses(
+def guess_column(column: AskedColumn, attributes: Attributes,
+                 settings: ImputationMetricsSettings) -> np.ndarray:
+    """What LightGBM says about the asked cells of a column, as `lightgbm_guesses`."""
+    return lightgbm_guesses(
         attributes, column.name, column.fitted, column.known,
         column.table.fitted.height + column.asked, trees=settings.trees,
         classes=settings.classes, seed=settings.seed)
+
+
+def answer_column(column: AskedColumn, guesses: np.ndarray,
+                  fillings: Sequence[Filling]) -> dict[str, Answers]:
+    """Every method's answers to the cells of a column, BART's first.
+
+    Args:
+        guesses: LightGBM's.
+        fillings: BART's.
+    """
     texts = [f.text for f in fillings]
     if column.kind == "text":
         usual = [most_frequent(column.known)[0]] * len(texts)

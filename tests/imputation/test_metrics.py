@@ -19,7 +19,12 @@ from rowgraph.imputation.cells import (
 )
 from rowgraph.imputation.filling import CellFiller, Filling
 from rowgraph.imputation.guesses import Attributes, lightgbm_guesses, most_frequent, spread
-from rowgraph.imputation.metrics import answer_column, ask_column, run_imputation
+from rowgraph.imputation.metrics import (
+    answer_column,
+    ask_column,
+    guess_column,
+    run_imputation,
+)
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
@@ -190,7 +195,7 @@ def test_an_answer_that_is_no_number_or_does_not_end_counts_as_the_median(attic,
     asked = ask_column(table, "grams", filler, SETTINGS)
     fillings = [Filling("7", True)] * len(asked.truth)
     fillings[:3] = Filling("seven", True), Filling("7", False), Filling("", True)
-    found = answer_column(asked, Attributes.fit(table), fillings, SETTINGS)
+    found = answer_column(asked, guess_column(asked, Attributes.fit(table), SETTINGS), fillings)
     assert found["bart"].unparsable.tolist() == [True] * 3 + [False] * (len(asked.truth) - 3)
     np.testing.assert_array_equal(found["bart"].score[:3], found["median"].score[:3])
     np.testing.assert_allclose(found["bart"].score[3:],
@@ -204,12 +209,37 @@ def test_the_true_answer_is_right_whatever_the_cell_spells(attic, filler):
         asked = ask_column(table, column, filler, SETTINGS)
         truth = table.asked[column][asked.asked]
         texts = asked.truth if asked.kind == "text" else write_values(asked.truth, asked.kind)
-        found = answer_column(asked, Attributes.fit(table), [Filling(t, True) for t in texts],
-                              SETTINGS)["bart"]
+        guesses = guess_column(asked, Attributes.fit(table), SETTINGS)
+        found = answer_column(asked, guesses, [Filling(t, True) for t in texts])["bart"]
         np.testing.assert_allclose(found.score, asked.kind == "text", atol=1e-6)
         assert truth.null_count() == 0
         if column == "word":
             assert "<value> x" in found.said
+
+
+def test_an_interrupted_filling_goes_on_behind_its_last_batch_and_column_to_the_same_answers(
+        attic, checkpoint, filled, tmp_path):
+    draft = Draft(tmp_path / "draft")
+    draft.folder.mkdir()
+    steps = []
+
+    def fill(until, batch):
+        def log(step, metrics, of=None):
+            steps.append((next(iter(metrics)), step))
+            if until and metrics.get(until[0], 0) >= until[1]:
+                raise KeyboardInterrupt
+        run_imputation(attic, None, checkpoint, SETTINGS.model_copy(update={"batch": batch}), draft,
+                       keys=False, device="cpu", log=log)
+
+    for batch, until in ((4, ("filled_cells", 20)), (8, ("scored_columns", 2))):
+        with pytest.raises(KeyboardInterrupt):
+            fill(until, batch)
+    with open(draft.state / "guessed.jsonl", "ab") as journal:
+        journal.write(b"[1.5, ")
+    fill(None, 8)
+    assert len(set(steps)) == len(steps)
+    for name, table in filled[1].items():
+        assert pl.read_parquet(draft.folder / f"{name}.parquet").equals(table)
 
 
 def test_every_column_is_scored_or_skipped_with_the_reason(filled, attics):
