@@ -21,13 +21,13 @@ MAIN_TABLE = {
     "transfer_metrics": "transfer.parquet",
     "imputation_metrics": "metrics.parquet",
     "row_map": "row_map.parquet",
-    "report": "results.parquet",
 }
 
 
 def table_metadata(artifact: Artifact) -> dict[str, Any]:
     """`dagster/column_schema` and `dagster/row_count` of an artifact of tables; of a database and
-    of sampled rows every table's columns, as `<table>.<column>`, and the rows of all of them."""
+    of sampled rows every table's columns, as `<table>.<column>`, and the rows of all of them; none
+    of a report, whose page shows the results themselves and nothing before them."""
     stage = artifact.key[0]
     if stage == "source":
         return _database(artifact)

@@ -70,6 +70,8 @@ class Kill:
         mlflow: status of the killed MLflow run; None where it had not begun.
         step: last logged step before the kill; None where the stage logs none.
         repeated: logged steps that the next run did again.
+        lost: seconds that the killed and the finished attempt took together beyond the unbroken
+            one; starting again and the machine's noise included.
         equal: whether the finished data version is that of the unbroken run.
     """
 
@@ -82,15 +84,23 @@ class Kill:
     mlflow: str | None = None
     step: int | None = None
     repeated: int | None = None
+    lost: float | None = None
     equal: bool = False
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The unbroken run: seconds and data version of every asset, in the order of the plan."""
+    """A run over a home: seconds and data version of every asset, in the order of the plan."""
 
     seconds: dict[str, float]
     versions: dict[str, str]
+
+    @classmethod
+    def of(cls, planned: list[Planned]) -> Reference:
+        """What is finished, as its artifacts say it."""
+        made = {p.node.name: p.artifact for p in planned if p.artifact}
+        return cls({name: a.manifest["origin"]["seconds"] for name, a in made.items()},
+                   {name: a.data_version for name, a in made.items()})
 
 
 class World:
@@ -116,10 +126,6 @@ class World:
         """The plan as it is now."""
         os.environ.update({k: self.environ[k] for k in ("ROWGRAPH_HOME", "ROWGRAPH_DATABASES")})
         return plan(Environment.read(str(self.profile)))
-
-    def versions(self) -> dict[str, str]:
-        """Data versions of what is finished, by asset."""
-        return {p.node.name: p.artifact.data_version for p in self.planned() if p.artifact}
 
     def draft(self, asset: str) -> bool:
         """Whether an asset is being made."""
@@ -263,15 +269,18 @@ def in_ui(world: World, reference: Reference, name: str, moment: float) -> list[
 
 def judge(world: World, reference: Reference, kills: list[Kill]) -> None:
     """What each kill left behind, once all is made; says what is wrong with the home."""
-    found = world.versions()
+    found = Reference.of(world.planned())
     for kill in kills:
-        kill.equal = found.get(kill.stage) == reference.versions[kill.stage]
+        kill.equal = found.versions.get(kill.stage) == reference.versions[kill.stage]
+        whole = reference.seconds[kill.stage]
+        if kill.in_time:
+            kill.lost = round(kill.moment * whole + found.seconds[kill.stage] - whole, 1)
         tracked = world.tracked(kill.stage)
         if len(tracked) > 1:
             (kill.mlflow, _, kill.step), (_, first, _) = tracked[-2], tracked[-1]
             if kill.step is not None and first is not None:
                 kill.repeated = max(0, kill.step - first + 1)
-    wrong = [a for a, version in reference.versions.items() if found.get(a) != version]
+    wrong = [a for a, version in reference.versions.items() if found.versions.get(a) != version]
     unfinished, held = world.left_in_dagster()
     print(f"{kills[0].signal} at {kills[0].moment:g}: {len(kills)} kills; other data versions: "
           f"{', '.join(wrong) or 'none'}; unfinished runs {unfinished}, places held {held}",
@@ -306,12 +315,13 @@ def _free_port() -> int:
 def print_kills(kills: list[Kill]) -> None:
     """The table, a line a kill."""
     print(f"{'asset':36}{'signal':10}{'at':>5}  {'in time':8}{'equal':6}{'left':>5}{'held':>5}  "
-          f"{'MLflow':10}{'step':>6}{'again':>6}")
+          f"{'MLflow':10}{'step':>6}{'again':>6}{'lost s':>8}")
     for k in kills:
         print(f"{k.stage:36}{k.signal:10}{k.moment:5g}  {'yes' if k.in_time else 'no':8}"
               f"{'yes' if k.equal else 'NO':6}{k.left:5}{k.held:5}  {k.mlflow or '-':10}"
               f"{'-' if k.step is None else k.step:>6}"
-              f"{'-' if k.repeated is None else k.repeated:>6}", flush=True)
+              f"{'-' if k.repeated is None else k.repeated:>6}"
+              f"{'-' if k.lost is None else k.lost:>8}", flush=True)
 
 
 def main() -> None:
@@ -331,9 +341,7 @@ def main() -> None:
     unbroken = World(folder, "unbroken")
     if unbroken.start("run").wait():
         raise SystemExit(f"the unbroken run failed; see {unbroken.log}")
-    reference = Reference(
-        {p.node.name: p.artifact.manifest["origin"]["seconds"] for p in unbroken.planned()},
-        unbroken.versions())
+    reference = Reference.of(unbroken.planned())
     kills: list[Kill] = []
     for name in options.signals:
         for moment in options.moments:
@@ -352,6 +360,7 @@ def main() -> None:
         "mlflow_killed": sum(k.mlflow == "KILLED" for k in kills),
         "mlflow_other": sum(k.mlflow not in (None, "KILLED") for k in kills),
         "most_steps_again": max((k.repeated or 0 for k in kills), default=0),
+        "most_seconds_lost": max((k.lost or 0 for k in kills), default=0),
         "not_good": [asdict(k) for k in kills if k not in good]}))
 
 
