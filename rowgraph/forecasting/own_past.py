@@ -113,7 +113,7 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         safetensors.torch.save_file(state, target)
         curves += [{"end": end, "seed": seed, **point} for point in found["curve"]]
         examined += [{"end": end, "seed": seed, "score": name, "value": value}
-                     for name, value in found["scores"].items()]
+                     for name, value in found["scores"]]
         log((number + 1) * settings.steps, {f"{end}/seed{seed}/loss": found["curve"][-1]["loss"]},
             len(jobs) * settings.steps)
     pl.DataFrame(curves, schema=CURVES, orient="row").write_parquet(draft.path("curves.parquet"))
@@ -161,7 +161,7 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
             found = examine(Past(database.name, reader, names, next_span), weights, settings,
                             purpose=purpose, device=where)
     safetensors.torch.save_file(weights.state(), state / f"{end}_{seed}.safetensors")
-    result = {"curve": weights.curve, "scores": found}
+    result = {"curve": weights.curve, "scores": list(found.items())}  # pairs keep their order
     write_json(facts, result)
     (state / f"{end}_{seed}.pt").unlink(missing_ok=True)
     return result

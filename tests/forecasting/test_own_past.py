@@ -1,11 +1,13 @@
 """Own past: the same bytes however it was interrupted, and nobody served by what came later."""
 
+import shutil
+
 import polars as pl
 import pytest
 import torch
 
 from rowgraph.artifacts import Draft
-from rowgraph.forecasting import training
+from rowgraph.forecasting import own_past, training
 from rowgraph.forecasting.names import Names
 from rowgraph.forecasting.own_past import OwnPast, ends_of, train_on_own_past
 from rowgraph.forecasting.questions import Questions
@@ -79,6 +81,19 @@ def test_an_interrupted_training_continues_to_the_same_bytes(reader, world, lab,
 
 
 @pytest.mark.parametrize("precedents", [0, 3])
+def test_trainings_that_an_interrupted_run_had_finished_are_found_again_to_the_same_bytes(
+        trained, reading, world, tiny, tmp_path, monkeypatch):
+    shutil.copytree(trained[0].folder / "state", tmp_path / "state")
+    monkeypatch.setattr(own_past, "train", None)  # nothing is trained
+    ends = ends_of(world.database, [world.task], tiny.folds)
+    summary = train_on_own_past(reading, ends, tiny, Draft(tmp_path), device="cpu",
+                                log=lambda *_: None)
+    assert summary == trained[1]
+    files = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {name: (trained[0].folder / name).read_bytes() for name in files}
+    assert {name.name for name in files} >= {"examined.parquet", "curves.parquet", "weights.json"}
+
+
 def test_own_past_goes_on_from_given_weights_and_leaves_them_as_they_are(
         reading, lab, tiny, tmp_path, precedents):
     start = Weights.fresh(tiny.model_copy(update={"precedents": precedents}), 7)
