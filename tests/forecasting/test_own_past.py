@@ -80,7 +80,6 @@ def test_an_interrupted_training_continues_to_the_same_bytes(reader, world, lab,
     assert whole.curve == resumed.curve
 
 
-@pytest.mark.parametrize("precedents", [0, 3])
 def test_trainings_that_an_interrupted_run_had_finished_are_found_again_to_the_same_bytes(
         trained, reading, world, tiny, tmp_path, monkeypatch):
     shutil.copytree(trained[0].folder / "state", tmp_path / "state")
@@ -94,6 +93,7 @@ def test_trainings_that_an_interrupted_run_had_finished_are_found_again_to_the_s
     assert {name.name for name in files} >= {"examined.parquet", "curves.parquet", "weights.json"}
 
 
+@pytest.mark.parametrize("precedents", [0, 3])
 def test_own_past_goes_on_from_given_weights_and_leaves_them_as_they_are(
         reading, lab, tiny, tmp_path, precedents):
     start = Weights.fresh(tiny.model_copy(update={"precedents": precedents}), 7)
