@@ -12,12 +12,27 @@ from rowgraph.artifacts import ArtifactError
 from rowgraph.profiles import SettingsError, profile_names
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,
     help="Relational foundation models from language models and graph neural networks.\n\n"
     "Rows become text, text becomes vectors, keys become edges; a graph network pre-trained over "
     "many databases answers questions about one that it has never seen. Start with `rowgraph run`.",
     epilog="ROWGRAPH_PROFILE, ROWGRAPH_HOME (default .rowgraph), ROWGRAPH_DATABASES (a folder of "
     "RelBench 3 folders) and MLFLOW_TRACKING_URI are obeyed by every command.")
+
+
+@app.callback(invoke_without_command=True)
+def _options(context: typer.Context, version: Annotated[bool, typer.Option(
+        "--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        import importlib.metadata
+
+        typer.echo(f"rowgraph {importlib.metadata.version('rowgraph')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    else:
+        return
+    raise typer.Exit
+
 
 ProfileOption = Annotated[str | None, typer.Option(
     "--profile", "-p", envvar="ROWGRAPH_PROFILE", show_default="demo",
@@ -284,6 +299,32 @@ def gc(
     from pipeline.cleaning import clean
 
     clean(_environment(profile), keep, yes)
+
+
+@app.command()
+def doctor(
+    profile: ProfileOption = None, as_json: JsonOption = False,
+    port: Annotated[int, typer.Option(help="That the Dagster UI shall have.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="That the MLflow UI shall have.")] = 5000,
+) -> None:
+    """Whether this machine can do what a profile asks for. Exit status 1 where it cannot.
+
+    Looks at versions, device, memory, disk, ports, tracking, extras and databases.
+    """
+    from pipeline.doctor import examine
+
+    marks = {"fine": ("fine", "green"), "note": ("note", "yellow"), "wrong": ("wrong", "red")}
+    ports = {"the Dagster UI": port, "MLflow": mlflow_port}
+    found = []
+    for finding in examine(_environment(profile), ports):
+        found.append(finding)
+        if not as_json:
+            word, colour = marks[finding.state]
+            typer.echo(f"{typer.style(f'{word:6}', fg=colour)}{finding.what:12} {finding.found}"
+                       + (f"\n{'':18} → {finding.move}" if finding.move else ""))
+    if as_json:
+        typer.echo(json.dumps([f.as_dict() for f in found], indent=1))
+    raise typer.Exit(int(any(f.state == "wrong" for f in found)))
 
 
 @app.command()

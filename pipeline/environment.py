@@ -12,6 +12,7 @@ from dagster._core.instance.ref import InstanceRef
 from pipeline.home import HomeError, make_home
 from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, SettingsError, load_profile
+from rowgraph.shipped import shipped
 
 UI, MLFLOW_UI = "http://127.0.0.1:3000", "http://127.0.0.1:5000"  # as `rowgraph ui` has them
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,10 +90,12 @@ class Environment:
             HomeError: the home cannot be used.
         """
         make_home(self.home)
-        config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+        template = shipped("dagster.yaml")
+        config = yaml.safe_load(template.read_text())
         config["storage"] = {"sqlite": {"base_dir": str(self.home / "dagster")}}
         path = self.home / "dagster.yaml"
-        text = f"# Written from {ROOT.name}/dagster.yaml; edit that one.\n{yaml.safe_dump(config)}"
+        text = f"# Written from {template.parent.name}/dagster.yaml; edit that one.\n"
+        text += yaml.safe_dump(config)
         try:
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)

@@ -98,7 +98,7 @@ def plan_notes(environment: Environment, costs: Costs) -> list[str]:
 
 def plan_content(environment: Environment, planned: list[Planned], costs: Costs) -> dict[str, Any]:
     """The plan for a program: bytes, hours, and what each figure rests on."""
-    totals = _totals(costs)
+    totals = totals_of(costs)
     facts, rates = costs.facts, costs.rates
     return {
         "profile": environment.profile.name,
@@ -147,7 +147,7 @@ def _too_large(costs: Costs) -> list[str]:
             if found is not None and _memory(found, costs.on_gpu)[0].value > here]
 
 
-def _totals(costs: Costs) -> dict[str, Figure | None]:
+def totals_of(costs: Costs) -> dict[str, Figure | None]:
     """Disk and hours in all, the largest memory; hours only if every asset's are known."""
     known = [e for e in costs.estimates.values() if e is not None]
     memory = [_memory(e, costs.on_gpu) for e in known]
@@ -165,7 +165,7 @@ def _largest(figures: Iterable[Figure]) -> Figure:
 
 
 def _total_cells(costs: Costs) -> list[str]:
-    totals = _totals(costs)
+    totals = totals_of(costs)
     hours = totals.pop("hours")
     return [*map(_bytes, totals.values()), "?" if hours is None else _hours(hours)]
 

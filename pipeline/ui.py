@@ -16,6 +16,7 @@ from pipeline.environment import ROOT, Environment
 from pipeline.janitor import settle
 from resources.tracking import TrackingResource
 from rowgraph.profiles import profile_names
+from rowgraph.shipped import shipped
 
 # MLflow shows runs here: no job runner, whose worker processes cost a core for many seconds.
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -49,7 +50,7 @@ def serve(environment: Environment, profile: str | None, port: int, mlflow_port:
                "ROWGRAPH_PROFILE": str(Path(profile).resolve()) if _is_file(profile)
                else environment.profile.name,
                "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    commands = [[bin_folder / "dagster", "dev", "-w", ROOT / "workspace.yaml", "-h", "127.0.0.1",
+    commands = [[bin_folder / "dagster", "dev", "-w", shipped("workspace.yaml"), "-h", "127.0.0.1",
                  "-p", str(port), "--log-level", "warning"]]
     if not server:
         environ["MLFLOW_BACKEND_STORE_URI"] = tracking.tracking_uri  # may hold a password

@@ -27,17 +27,17 @@ def is_full(error: BaseException, folder: Path) -> bool:
         if any(words in str(link) for words in WORDS):
             return True
         link = link.__cause__ or link.__context__
-    return _free(folder) < NOTHING
+    return free_bytes(folder) < NOTHING
 
 
 def free_text(folder: Path) -> str:
     """What is free below a folder, for people."""
-    free = _free(folder)
+    free = free_bytes(folder)
     return f"{free / 1e9:.1f} GB free" if free >= 1e9 else f"{free / 1e6:.1f} MB free"
 
 
-def _free(folder: Path) -> int:
-    """Bytes that are free below a folder, or where it would be made."""
+def free_bytes(folder: Path) -> int:
+    """What is free below a folder, or where it would be made, bytes."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 

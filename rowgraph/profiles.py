@@ -29,10 +29,11 @@ from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.serving.settings import AdaptedModelSettings, PredictionsSettings
 from rowgraph.settings import ComputeSettings, Section
+from rowgraph.shipped import shipped
 from rowgraph.tasks.settings import SplitSettings
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
-PROFILE_DIR = Path(__file__).resolve().parent.parent / "profiles"
+PROFILE_DIR = shipped("profiles")
 PUBLISHED_BYTES = 1 << 20  # of a CSV file of figures
 
 

@@ -1,8 +1,10 @@
 """The console script as a person meets it."""
 
 import json
+import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
@@ -25,13 +27,48 @@ def rowgraph(*words, home, **environ):
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("results",), ("databases",),
-                                     ("ui",), ("lineage",), ("gc",)])
+                                     ("ui",), ("lineage",), ("gc",), ("doctor",)])
 def test_help_says_what_a_command_does(command, tmp_path):
     done = rowgraph(*command, "--help", home=tmp_path)
     assert done.returncode == 0
     assert "Usage" in done.stdout
     if command:
         assert "--profile" in done.stdout
+
+
+def test_version_is_that_of_the_installed_package(tmp_path):
+    done = rowgraph("--version", home=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"rowgraph {version('rowgraph')}\n")
+
+
+def test_without_a_command_there_is_help_and_no_error(tmp_path):
+    done = rowgraph(home=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "doctor" in done.stdout
+
+
+def test_doctor_finds_a_sound_machine_fine_and_names_what_is_wrong(tmp_path):
+    done = rowgraph("doctor", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {f["what"]: f for f in json.loads(done.stdout)}
+    assert {"Python", "libraries", "device", "memory", "home", "port 3000", "MLflow",
+            "extras"} <= found.keys()
+    assert "wrong" not in {f["state"] for f in found.values()}
+    assert "what is to be run takes some" in found["memory"]["found"]
+    (tmp_path / "no_gpu.yaml").write_text(
+        "extends: demo\ncompute: {device: 'cuda:0'}\npeer_metrics: {peers: [kumo_relational]}\n"
+        "databases:\n- {name: rel-survivor, role: pretrain}\n"
+        "- {name: rel-nowhere, role: heldout, tasks: [x]}\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        done = rowgraph("doctor", "--profile", tmp_path / "no_gpu.yaml", "--port", port,
+                        home=tmp_path)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("wrong") and "torch sees no CUDA device" in line for line in lines)
+    assert any(line.startswith("wrong") and "rel-nowhere" in line for line in lines)
+    assert any(line.startswith("note") and f"port {port}" in line for line in lines)
 
 
 def test_plan_as_json_lists_everything_on_a_fresh_home(tmp_path):
