@@ -14,13 +14,14 @@ from pipeline.costing import costs_of, machine
 from pipeline.door import problems_of
 from pipeline.environment import Environment
 from pipeline.home import make_home
-from pipeline.plan import plan
+from pipeline.plan import Planned, plan
 from pipeline.printing import totals_of
 from resources.compute import ComputeError, ComputeResource
 from resources.provenance import code_facts, code_in_words
 from resources.tracking import TrackingResource, without_password
 from rowgraph.artifacts import ArtifactError
 from rowgraph.databases.resolving import find_here
+from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.disk import free_bytes
 
 LIBRARIES = ("torch", "transformers", "torch-geometric", "dagster", "mlflow", "relbench", "duckdb",
@@ -161,17 +162,22 @@ def _databases(environment: Environment) -> Iterator[Finding]:
     planned = plan(environment)
     problems = problems_of(environment, planned, values=False)
     yield from (Finding("databases", p, "wrong", "see `rowgraph databases`") for p in problems)
-    made = {p.node.database.name for p in planned if p.node.stage == "source" and p.artifact}
-    for database in environment.profile.databases:
-        name, folders = database.name, environment.databases
-        if problems or name in made or find_here(name, folders=folders,
-                                                 entities=database.entities):
-            continue
+    missing = [] if problems else [d.name for d in environment.profile.databases if _missing(
+        environment, planned, d)]
+    for name in missing:
         found = f"{name} is not here; only the Hugging Face Hub can have it"
         if environment.hub:
             yield Finding("databases", found, "note", "it is downloaded when it is needed")
         else:
             yield Finding("databases", f"{found}, and HF_HUB_OFFLINE is set", "wrong",
                           "unset that, or put the folder into ROWGRAPH_DATABASES")
-    if made:
-        yield Finding("databases", f"made already: {', '.join(sorted(made))}")
+    if not problems and not missing:
+        names = ", ".join(d.name for d in environment.profile.databases)
+        yield Finding("databases", f"{names}: here, or built from packages that are")
+
+
+def _missing(environment: Environment, planned: list[Planned], database: DatabaseSettings) -> bool:
+    made = any(p.artifact for p in planned
+               if p.node.stage == "source" and p.node.database == database)
+    return not made and find_here(database.name, folders=environment.databases,
+                                  entities=database.entities) is None
