@@ -24,8 +24,9 @@ demo: $(VENV)/.ready  ## The main job on embedded databases, ending with the res
 test: $(VENV)/.ready  ## The test suite
 	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: $(VENV)/.ready  ## Style
+lint: $(VENV)/.ready  ## Style and types
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 ui: $(VENV)/.ready  ## Dagster UI and MLflow on 127.0.0.1
 	$(BIN)/rowgraph ui

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 
 def neutral(default: Any) -> Any:
@@ -68,8 +69,14 @@ class Section(BaseModel):
     def effective(self) -> dict[str, Any]:
         """The settings that can change a result, JSON-able, in field order."""
         fields = type(self).model_fields
-        keep = {n for n, f in fields.items() if not (f.json_schema_extra or {}).get("neutral")}
+        keep = {n for n, f in fields.items() if not is_neutral(f)}
         return self.model_dump(mode="json", include=keep)
+
+
+def is_neutral(field: FieldInfo) -> bool:
+    """Whether a setting can change no result."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("neutral"))
 
 
 def plain_types(annotation: Any) -> set[type]:

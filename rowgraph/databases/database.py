@@ -136,7 +136,7 @@ class Database:
         with pq.ParquetFile(self.path(table)) as file:
             for batch in file.iter_batches(rows, columns=names):
                 # Arrow reads `a.b` too where `a` is asked for.
-                frame = pl.from_arrow(pa.Table.from_batches([batch]).select(names))
+                frame = pl.DataFrame(pa.Table.from_batches([batch]).select(names))
                 yield first, self._with_rows(table, frame, first, hidden)
                 first += batch.num_rows
 

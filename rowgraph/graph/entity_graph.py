@@ -262,7 +262,7 @@ def _check_primary_key(database: str, table: str, key: pl.Series) -> None:
     expected = pl.int_range(len(key), eager=True)
     wrong = (key.cast(pl.Int64, strict=False) != expected).fill_null(True)
     if wrong.any():
-        row = wrong.arg_max()
+        row = int(wrong.to_numpy().argmax())
         raise GraphError(f"{database}: {table}.{name} must hold the row numbers 0 to "
                          f"{len(key) - 1}, found {key[row]!r} in row {row}; number the rows again")
 
@@ -279,10 +279,10 @@ def _parent_rows(database: str, table: str, key: pl.Series, parent: str, rows: i
         key = key.fill_nan(None)
     number, nulls = key.cast(pl.Int64, strict=False), key.null_count()
     sound = number.null_count() == nulls and (key.dtype.is_integer() or (number == key).all())
-    if not sound or (nulls < len(key) and not 0 <= number.min() <= number.max() < rows):
+    if not sound or (nulls < len(key) and not number.is_between(0, rows - 1).all()):
         wrong = key.is_not_null() & ~(number.is_between(0, rows - 1)
                                       & (number == key)).fill_null(False)
-        row = wrong.arg_max()
+        row = int(wrong.to_numpy().argmax())
         raise GraphError(f"{database}: {table}.{name} names row {key[row]!r} of {parent} in "
                          f"row {row}, but {parent} has rows 0 to {rows - 1} ({wrong.sum()} such "
                          "keys); make dangling keys null or resolve the database again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,8 @@ class PygLibSampler(TemporalNeighborSampler):
         GraphError: pyg-lib is not installed.
     """
 
-    def __init__(self, graph: EntityGraph, fan_out: FanOut, strategy: str = "uniform"):
+    def __init__(self, graph: EntityGraph, fan_out: FanOut,
+                 strategy: Literal["latest", "uniform"] = "uniform"):
         if late := [e for e, a in graph.adjacency.items() if a.times is not None]:
             raise GraphError(f"PygLibSampler: edges along {late[0]} are known later than their "
                              "rows, which pyg-lib cannot tell; use TemporalNeighborSampler")
@@ -73,8 +75,8 @@ class PygLibSampler(TemporalNeighborSampler):
                 **self._graph_arguments,
                 seed_dict={input_type: torch.from_numpy(rows.copy())},
                 node_time_dict=self._node_time if temporal else None,
-                seed_time_dict={input_type: torch.from_numpy(bounds_of(seed_time) - 1)}
-                if temporal else None,
+                seed_time_dict=None if seed_time is None
+                else {input_type: torch.from_numpy(bounds_of(seed_time) - 1)},
                 csc=True, replace=False, directed=True, disjoint=temporal,
                 temporal_strategy="last" if self.strategy == "latest" else "uniform",
                 return_edge_id=False)

@@ -169,7 +169,7 @@ class TemporalNeighborSampler:
         rows = self._checked_rows(input_type, rows, seed_time)
         temporal = seed_time is not None
         trees = np.arange(len(rows)) if temporal else np.zeros(len(rows), dtype=np.int64)
-        bounds = bounds_of(seed_time) if temporal else np.zeros(1, dtype=np.int64)
+        bounds = np.zeros(1, dtype=np.int64) if seed_time is None else bounds_of(seed_time)
         base = np.uint64(stable_seed("neighbours", input_type if temporal else "", int(seed)))
         tree_keys = tree_keys_of(base, rows if temporal else rows[:0], bounds)
 
