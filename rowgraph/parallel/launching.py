@@ -60,13 +60,7 @@ def launched(stage: str, inputs: Mapping[str, Any], settings: Section, draft: Dr
     said = settings.model_dump(mode="json")
     if launch.processes == 1 and launch.ray_address is None:
         return train(stage, inputs, said, draft, device=device, log=log, group=ALONE)
-    order = (draft.state / "order.json").resolve()
-    for old in (answer_of(order), progress_of(order)):
-        old.unlink(missing_ok=True)
-    progress_of(order).touch()
-    write_json(order, {"stage": stage, "inputs": dict(inputs), "settings": said,
-                       "draft": str(draft.folder.resolve()), "device": device,
-                       "threads": launch.threads})
+    order = write_order(stage, inputs, said, draft, device, launch.threads)
     workers = _start(order, stage, launch)
     try:
         _follow(workers, progress_of(order), log)
@@ -81,6 +75,17 @@ def launched(stage: str, inputs: Mapping[str, Any], settings: Section, draft: Dr
     if "error" in found:
         raise expected()[found["error"]](found["message"])
     return found["summary"]
+
+
+def write_order(stage: str, inputs: Mapping[str, Any], settings: Mapping[str, Any], draft: Draft,
+                device: str, threads: int | None = None) -> Path:
+    """The file that tells workers what to do; what others said of an older one is gone."""
+    order = (draft.state / "order.json").resolve()
+    answer_of(order).unlink(missing_ok=True)
+    progress_of(order).write_text("")
+    write_json(order, {"stage": stage, "inputs": dict(inputs), "settings": settings,
+                       "draft": str(draft.folder.resolve()), "device": device, "threads": threads})
+    return order
 
 
 def _start(order: Path, stage: str, launch: Launch) -> Workers:
