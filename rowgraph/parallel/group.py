@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=1)  # with workers that live and are not done; of dead ones others hear
+PATIENCE = timedelta(hours=1)  # with a worker that lives and is not there yet
 
 
 @dataclass(frozen=True)

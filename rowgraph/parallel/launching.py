@@ -121,7 +121,9 @@ class Torchrun:
                  "--nproc-per-node", str(processes), "--max-restarts", str(RESTARTS),
                  "-m", "rowgraph.parallel.worker", str(order)],
                 stdout=words, stderr=words, cwd=Path(__file__).resolve().parents[2],
-                start_new_session=True)
+                start_new_session=True,
+                # Workers started anew would find the addresses of the dead in the launcher's store.
+                env=os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"})
 
     def running(self) -> bool:
         """Whether the launcher lives."""
