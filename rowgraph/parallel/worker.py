@@ -47,7 +47,8 @@ def work(order: Path) -> None:
                                       Draft(Path(facts["draft"])), device=device, log=log,
                                       group=group)}
         except tuple(expected().values()) as error:
-            found = {"error": type(error).__name__, "message": str(error)}
+            name = next(n for n, c in expected().items() if isinstance(error, c))
+            found = {"error": name, "message": str(error)}
     if group.is_writer or "error" in found:
         mine = answer.with_suffix(f".{group.rank}")
         write_json(mine, found)
@@ -55,7 +56,7 @@ def work(order: Path) -> None:
 
 
 def expected() -> dict[str, type[Exception]]:
-    """Errors of settings and data, by name: trying again would not help."""
+    """Errors of settings and data, by name, the general one last: trying again does not help."""
     from rowgraph.language.health import CollapseError
     from rowgraph.language.vocabulary import CheckpointError
     from rowgraph.sage.seeds import PretrainingError

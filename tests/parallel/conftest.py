@@ -22,8 +22,8 @@ SMALL = {"steps": 20, "width": 8, "output": 8, "batch": 15, "questions": 4, "fan
 
 
 @pytest.fixture(scope="session")
-def trainings(world, corpus_parquet, settings, lab, tmp_path_factory):
-    """Inputs and settings by stage; each takes 20 steps or a little more."""
+def trainings(world, lab, tmp_path_factory):
+    """Stage, inputs and settings by name; each takes 20 steps or a little more."""
     made = tmp_path_factory.mktemp("made")
     folders = {"source": world.database.folder, "entity_graph": made / "graph",
                "cell_store": made / "cells", "node_embeddings": world.database.folder / "store"}
@@ -32,30 +32,27 @@ def trainings(world, corpus_parquet, settings, lab, tmp_path_factory):
     world.graph.save(folders["entity_graph"])
     write_cell_store(world.database, CellStoreSettings(), Draft(folders["cell_store"]))
     folders = {stage: str(folder) for stage, folder in folders.items()}
-    past = OwnPastWeightsSettings(seeds=(0,), workers=1, **SMALL)
-    ends = {"validation": lab.VAL, "test": lab.TEST}
     return {
-        "bart_checkpoint": ({"corpus": str(corpus_parquet)}, settings.model_copy(
-            update={"dropout": 0.0, "epochs": 6, "learning_rate": 1e-4})),
-        "sage_weights": ({"databases": {"rel-races": folders}, "texts": None}, SageWeightsSettings(
-            hidden=8, fan_out=(3, 2), batch=97, epochs=2, learning_rate=1e-4, save_seconds=1)),
-        "forecast_weights": ({"databases": {"rel-races": folders}}, ForecastWeightsSettings(
-            synthetic=1, **SMALL | {"precedents": 2})),
-        "own_past_weights": ({"database": folders, "ends": {"test": lab.TEST}, "start": None},
-                             past),
-        "own_past_weights of two ends": ({"database": folders, "ends": ends, "start": None}, past),
+        "sage_weights": ("sage_weights", {"databases": {"rel-races": folders}, "texts": None},
+                         SageWeightsSettings(hidden=8, fan_out=(3, 2), batch=97, epochs=2,
+                                             learning_rate=1e-4, save_seconds=1)),
+        "forecast_weights": ("forecast_weights", {"databases": {"rel-races": folders}},
+                             ForecastWeightsSettings(synthetic=1, **SMALL | {"precedents": 2})),
+        "own_past_weights": ("own_past_weights", {"database": folders, "ends": {"test": lab.TEST},
+                                                  "start": None},
+                             OwnPastWeightsSettings(seeds=(0,), workers=1, **SMALL)),
     }
 
 
 @pytest.fixture(scope="session")
 def by_hand():
-    """Do an order in two processes over gloo, and return the summary."""
+    """Do an order in two processes over gloo, and return what is answered."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.worlds.hands"])
 
-    def done(stage, inputs, settings, folder):
+    def done(stage, inputs, settings, folder, answer="summary"):
         folder.mkdir(exist_ok=True)
-        order = write_order(stage.split()[0], inputs, settings.model_dump(mode="json"),
+        order = write_order(stage, inputs, settings.model_dump(mode="json"),
                             Draft(folder), "cpu")
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -66,7 +63,7 @@ def by_hand():
         for process in processes:
             process.join()
         assert [p.exitcode for p in processes] == [0, 0]
-        return json.loads(answer_of(order).read_text())["summary"]
+        return json.loads(answer_of(order).read_text())[answer]
 
     return done
 
