@@ -21,7 +21,7 @@ from rowgraph.artifacts import Draft, write_json
 from rowgraph.parallel.group import ALONE
 from rowgraph.parallel.launch import RESTARTS, Launch
 from rowgraph.parallel.trainings import train
-from rowgraph.parallel.worker import answer_of, expected, progress_of
+from rowgraph.parallel.worker import ATTACHED, answer_of, expected, progress_of
 from rowgraph.progress import Log
 from rowgraph.settings import Section
 
@@ -119,9 +119,9 @@ class Torchrun:
             self._launcher = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", "--standalone",
                  "--nproc-per-node", str(processes), "--max-restarts", str(RESTARTS),
-                 "-m", "rowgraph.parallel.worker", str(order)],
-                stdout=words, stderr=words, cwd=Path(__file__).resolve().parents[2],
-                start_new_session=True,
+                 "-m", "rowgraph.parallel.worker", str(order), ATTACHED],
+                stdin=subprocess.PIPE, stdout=words, stderr=words,
+                cwd=Path(__file__).resolve().parents[2], start_new_session=True,
                 # Workers started anew would find the addresses of the dead in the launcher's store.
                 env=os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"})
 
@@ -130,7 +130,8 @@ class Torchrun:
         return self._launcher.poll() is None
 
     def stop(self) -> None:
-        """Kill launcher and workers."""
+        """Kill the launcher; workers, which have sessions of their own, end with their input."""
+        self._launcher.stdin.close()
         os.killpg(self._launcher.pid, signal.SIGKILL)
         self._launcher.wait()
 

@@ -32,12 +32,14 @@ def train(stage: str, inputs: Mapping[str, Any], settings: Mapping[str, Any], dr
 
 
 def _bart(inputs, settings, draft, device, log, group) -> dict[str, Any]:
-    """`corpus`: the file of `write_corpus`. The Trainer finds the group by itself."""
+    """`corpus`: the file of `write_corpus`. The Trainer finds group and GPU by itself."""
+    import torch
+
     from rowgraph.language.fine_tuning import fine_tune
     from rowgraph.language.settings import BartCheckpointSettings
 
     return fine_tune(Path(inputs["corpus"]), BartCheckpointSettings.model_validate(settings), draft,
-                     device=device, log=log)
+                     device=device if group.size == 1 else torch.device(device).type, log=log)
 
 
 def _sage(inputs, settings, draft, device, log, group) -> dict[str, Any]:

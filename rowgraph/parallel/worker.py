@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import torch
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.parallel.group import Group
 from rowgraph.parallel.trainings import train
+
+ATTACHED = "--attached"  # the worker ends once its standard input does
 
 
 def work(order: Path) -> None:
@@ -31,8 +34,9 @@ def work(order: Path) -> None:
     facts = json.loads(order.read_text())
     if facts["threads"]:
         torch.set_num_threads(facts["threads"])
-    device = "cpu" if facts["device"] == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}"
-    if device != "cpu":
+    device = facts["device"]
+    if device != "cpu":  # Ray says which of a node's GPUs is whose
+        device = os.environ.get("ACCELERATE_TORCH_DEVICE", f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(device)
     group = Group.joined(device)
     with open(progress_of(order), "a") as lines:
@@ -74,5 +78,13 @@ def progress_of(order: Path) -> Path:
     return order.with_suffix(".progress")
 
 
+def _end_with_starter() -> None:
+    """End this process once the one that holds the other end of its input is gone."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    if sys.argv[2:] == [ATTACHED]:
+        threading.Thread(target=_end_with_starter, daemon=True).start()
     work(Path(sys.argv[1]))

@@ -1,6 +1,9 @@
 """Two workers take the steps of one process."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import safetensors.torch
@@ -10,6 +13,7 @@ from rowgraph.artifacts import Draft
 from rowgraph.parallel.group import ALONE, Group
 from rowgraph.parallel.launch import Launch
 from rowgraph.parallel.launching import launched
+from rowgraph.parallel.worker import ATTACHED
 from rowgraph.sage.opening import open_databases
 from rowgraph.sage.pretraining import _Pretraining
 
@@ -109,3 +113,14 @@ def test_an_error_that_would_come_again_is_an_answer_and_ends_every_worker_in_pe
     assert found == "ValueError"
     answer = json.loads((tmp_path / "two" / "state" / "order.answer.json").read_text())
     assert "lower the learning_rate" in answer["message"]
+
+
+def test_a_worker_ends_with_the_process_that_had_it_started(tmp_path):
+    order = tmp_path / "order.json"
+    os.mkfifo(order)  # nobody ever writes it
+    worker = subprocess.Popen([sys.executable, "-m", "rowgraph.parallel.worker", str(order),
+                               ATTACHED], stdin=subprocess.PIPE)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1)
+    worker.stdin.close()
+    assert worker.wait(100) == 1
