@@ -19,12 +19,14 @@ def forecast_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _forecast_weights(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.figures import curve_chart, read_curves
-            from rowgraph.forecasting.pretraining import pretrain_on_forecasts
+            from rowgraph.parallel.launching import launched
 
+            compute = context.resources.compute
             names = [n.removeprefix("source__") for n in inputs if n.startswith("source__")]
-            with context.resources.compute.session() as device:
-                summary = pretrain_on_forecasts({n: reading(inputs, f"__{n}") for n in names},
-                                                settings, draft, device=device, log=log)
+            databases = {n: folders_of(inputs, f"__{n}") for n in names}
+            with compute.session() as device:
+                summary = launched("forecast_weights", {"databases": databases}, settings, draft,
+                                   device=device, log=log, launch=compute.launch(device))
             curve_chart(read_curves(draft.folder), node.name, draft.notes / "curves.png")
             return summary
 
@@ -45,24 +47,36 @@ def own_past_weights(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
         def make(draft, settings, log):
             from rowgraph.databases.database import Database
             from rowgraph.figures import own_past_chart
-            from rowgraph.forecasting.own_past import ends_of, train_on_own_past
-            from rowgraph.forecasting.pretraining import load_forecast_weights
+            from rowgraph.forecasting.own_past import ends_of
+            from rowgraph.parallel.launching import launched
             from rowgraph.tasks.loading import load_task
 
             database = Database.open(inputs["source"].folder)
             ends = ends_of(database, [load_task(database, t) for t in settings.tasks],
                            settings.folds)
             others = inputs.get("forecast_weights")
-            start = None if others is None else load_forecast_weights(others.folder)
-            with context.resources.compute.session() as device:
-                summary = train_on_own_past(reading(inputs), ends, settings, draft, start=start,
-                                            device=device, log=log)
+            told = {"database": folders_of(inputs), "ends": ends,
+                    "start": None if others is None else str(others.folder.resolve())}
+            compute = context.resources.compute
+            with compute.session() as device:
+                summary = launched("own_past_weights", told, settings, draft, device=device,
+                                   log=log, launch=compute.launch(device))
             own_past_chart(draft.folder, node.name, draft.notes / "curves.png")
             return summary
 
         return build(context, node, inputs, make)
 
     return _own_past_weights
+
+
+def folders_of(inputs: dict[str, Artifact], which: str = "") -> dict[str, str]:
+    """Where a database lies among the inputs, with its graph and cells, in any process.
+
+    Args:
+        which: what the names of its inputs end with.
+    """
+    return {stage: str(inputs[f"{stage}{which}"].folder.resolve())
+            for stage in ("source", "entity_graph", "cell_store")}
 
 
 def reading(inputs: dict[str, Artifact], which: str = ""):

@@ -22,13 +22,13 @@ def bart_checkpoint(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _bart_checkpoint(context: dg.AssetExecutionContext, linearized_corpus: Artifact):
         def make(draft, settings, log):
             from rowgraph.figures import curve_chart, read_curves
-            from rowgraph.language.processes import fine_tune_in_processes
+            from rowgraph.parallel.launching import launched
 
             compute = context.resources.compute
             with compute.session() as device:
-                summary = fine_tune_in_processes(
-                    linearized_corpus.path("corpus.parquet"), settings, draft, device=device,
-                    log=log, processes=compute.processes, threads=compute.threads)
+                corpus = linearized_corpus.path("corpus.parquet").resolve()
+                summary = launched("bart_checkpoint", {"corpus": str(corpus)}, settings, draft,
+                                   device=device, log=log, launch=compute.launch(device))
             curve_chart(read_curves(draft.folder), "BART fine-tuning", draft.notes / "curves.png")
             return {**summary, "keys": linearized_corpus.manifest["settings"]["keys"]}
 

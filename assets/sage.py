@@ -23,11 +23,12 @@ def pretraining(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     def _pretraining(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
         def make(draft, settings, log):
             from rowgraph.figures import pretraining_chart, read_curves
-            from rowgraph.sage.pretraining import pretrain
+            from rowgraph.parallel.launching import launched
 
-            with context.resources.compute.session() as device:
-                summary = pretrain(pretrain_databases(inputs, device), settings, draft,
-                                   device=device, log=log)
+            compute = context.resources.compute
+            with compute.session() as device:
+                summary = launched("sage_weights", folders_of(inputs), settings, draft,
+                                   device=device, log=log, launch=compute.launch(device))
             pretraining_chart(read_curves(draft.folder), node.name, draft.notes / "curves.png")
             return summary
 
@@ -36,32 +37,18 @@ def pretraining(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     return _pretraining
 
 
-def pretrain_databases(inputs: dict[str, Artifact], device: str) -> list:
-    """Graphs and embeddings among the inputs, and masked texts where their sources are too."""
-    from rowgraph.embeddings import EmbeddingStore
-    from rowgraph.graph.entity_graph import EntityGraph
-    from rowgraph.sage.pretraining import PretrainDatabase
-
-    names = [n.removeprefix("entity_graph__") for n in inputs if n.startswith("entity_graph__")]
-    encoder, databases = None, []
-    for name in names:
-        graph = EntityGraph.load(inputs[f"entity_graph__{name}"].folder)
-        embeddings = inputs[f"node_embeddings__{name}"]
-        texts = None
-        if f"source__{name}" in inputs:
-            from rowgraph.databases.database import Database
-            from rowgraph.encoding.encoder import RowEncoder
-            from rowgraph.encoding.settings import NodeEmbeddingsSettings
-            from rowgraph.sage.masked_texts import MaskedTexts
-
-            checkpoint = inputs["bart_checkpoint"]
-            if encoder is None:
-                encoder = RowEncoder.open(
-                    checkpoint.path("checkpoint"),
-                    NodeEmbeddingsSettings.model_validate(embeddings.manifest["settings"]), device)
-            database = Database.open(inputs[f"source__{name}"].folder)
-            texts = MaskedTexts(database, encoder, {
-                t: database.attributes(t, checkpoint.summary["keys"]) for t in database.tables})
-        vectors = EmbeddingStore.open(embeddings.folder, graph.num_nodes)
-        databases.append(PretrainDatabase(name, graph, vectors, texts))
-    return databases
+def folders_of(inputs: dict[str, Artifact]) -> dict:
+    """Folders of graphs and vectors among the inputs, and what texts are encoded with where the
+    sources are inputs too."""
+    databases: dict[str, dict[str, str]] = {}
+    for key, artifact in inputs.items():
+        stage, _, name = key.partition("__")
+        if name:
+            databases.setdefault(name, {})[stage] = str(artifact.folder.resolve())
+    texts = None
+    if "bart_checkpoint" in inputs:
+        checkpoint = inputs["bart_checkpoint"]
+        vectors = next(a for key, a in inputs.items() if key.startswith("node_embeddings__"))
+        texts = {"checkpoint": str(checkpoint.path("checkpoint").resolve()),
+                 "settings": vectors.manifest["settings"], "keys": checkpoint.summary["keys"]}
+    return {"databases": databases, "texts": texts}

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from rowgraph.locks import held
+from rowgraph.parallel.launch import Launch
 
 
 class ComputeError(RuntimeError):
@@ -19,7 +20,7 @@ class ComputeError(RuntimeError):
 
 
 class ComputeResource(dg.ConfigurableResource):
-    """Device `auto`, `cpu` or `cuda:n`, the number of CPU threads, and of fine-tuning processes.
+    """Device `auto`, `cpu` or `cuda:n`, the number of CPU threads, and of training processes.
 
     One process at a time holds the device, by a lock below `home` that the operating system frees
     when its holder is gone; others wait. The pool `gpu` only orders the runs of the UI, so that
@@ -54,6 +55,10 @@ class ComputeResource(dg.ConfigurableResource):
 
         device = self.resolve()
         return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
+
+    def launch(self, device: str) -> Launch:
+        """How a training on a device is to be shared."""
+        return Launch(self.processes, gpus=device != "cpu", threads=self.threads)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:

@@ -101,4 +101,4 @@ class ComputeSettings(Section):
 
     device: Annotated[str, AfterValidator(_device)] = neutral("auto")
     threads: Count | None = neutral(None)
-    processes: Count = neutral(1)  # of fine-tuning, by torchrun: one a GPU, or a share of the cores
+    processes: Count = neutral(1)  # of each training: one a GPU, or a share of the cores

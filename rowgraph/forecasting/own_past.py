@@ -29,6 +29,7 @@ from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings, OwnPastWeightsSettings
 from rowgraph.forecasting.training import Past, Weights, examine, train
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.parallel.group import ALONE, Group
 from rowgraph.progress import Log
 from rowgraph.side_by_side import processes_of
 from rowgraph.tasks.folds import folds_of
@@ -76,7 +77,7 @@ def ends_of(database: Database, tasks: Sequence[Task], folds: int) -> dict[str, 
 
 def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPastWeightsSettings,
                       draft: Draft, *, start: Weights | None = None, device: str,
-                      log: Log) -> dict[str, Any]:
+                      log: Log, group: Group = ALONE) -> dict[str, Any]:
     """Train every seed until every end, side by side on a CPU.
 
     A finished training lies in `draft.state` and is not done again; one that was interrupted goes
@@ -91,10 +92,12 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
         start: weights of other databases, of the settings' width and output, from which every
             training goes on, with as many precedents; None is fresh ones.
         log: called with the losses.
+        group: of workers. They take whole trainings each, where those are as many as they are;
+            else the steps of each training together.
 
     Returns:
         The summary: ends, seeds, and the mean of each score over seeds at the last end that is
-        followed by another.
+        followed by another; empty in every worker but the first.
     """
     if start is not None:
         settings = settings.model_copy(update={"precedents": start.head.precedents})
@@ -102,6 +105,15 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
     keys = {kind: list(found) for kind, found in Names.of(reader).keys.items()}
     ends = {end: moment for end, moment in ends.items() if Questions(reader, moment)}
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
+    if group.size > 1:
+        dealt = len(jobs) >= group.size
+        for end, seed in jobs[group.rank::group.size] if dealt else jobs:
+            _one(reading, dict(ends), end, seed, settings, start, draft.state, device,
+                 ALONE if dealt else group)
+        group.wait()
+        if not group.is_writer:
+            return {}
+        settings = settings.model_copy(update={"workers": 1})  # only to read what is done
     workers = max(1, min(processes_of(settings.workers, device), len(jobs)))
     done = joblib.Parallel(workers, return_as="generator")(
         joblib.delayed(_one)(reading, dict(ends), end, seed, settings, start, draft.state, device)
@@ -133,7 +145,7 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
 
 def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
          settings: OwnPastWeightsSettings, start: Weights | None, state: Path,
-         device: str) -> dict[str, Any]:
+         device: str, group: Group = ALONE) -> dict[str, Any]:
     """One training in any process; what it found is in `state` afterwards."""
     facts = state / f"{end}_{seed}.json"
     if facts.exists():
@@ -151,7 +163,9 @@ def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
                else copy.deepcopy(start).corrected(names))
     weights = train([past], weights, settings, purpose=purpose,
                     rotated=False, device=where, state=state / f"{end}_{seed}.pt",
-                    log=lambda *_: None)
+                    log=lambda *_: None, group=group)
+    if not group.is_writer:
+        return {}
     later = [moment for moment in ends.values() if moment > ends[end]]
     found: dict[str, Any] = {}
     if later:

@@ -29,13 +29,15 @@ from rowgraph.forecasting.settings import ForecastSettings, ForecastWeightsSetti
 from rowgraph.forecasting.synthetic import write_synthetic
 from rowgraph.forecasting.training import Past, Weights, examine, train
 from rowgraph.graph.entity_graph import build_entity_graph
+from rowgraph.parallel.group import ALONE, Group
 from rowgraph.progress import Log
 
 EXAMINED = {"database": pl.String, "score": pl.String, "value": pl.Float64}
 
 
 def pretrain_on_forecasts(databases: Mapping[str, Reading], settings: ForecastWeightsSettings,
-                          draft: Draft, *, device: str, log: Log) -> dict[str, Any]:
+                          draft: Draft, *, device: str, log: Log,
+                          group: Group = ALONE) -> dict[str, Any]:
     """Train on questions about every database and about synthetic ones.
 
     An interrupted training goes on from its last save.
@@ -46,9 +48,11 @@ def pretrain_on_forecasts(databases: Mapping[str, Reading], settings: ForecastWe
             `examined.parquet` (database, score, value): on questions of the databases trained on,
             beside a rule.
         log: called with the loss.
+        group: of workers that take each step together; the first one writes.
 
     Returns:
-        The summary: databases, synthetic ones, steps, parameters, and scores by database.
+        The summary: databases, synthetic ones, steps, parameters, and scores by database; empty
+        in every worker but the first.
     """
     where = torch.device(device)
     pasts = []
@@ -57,12 +61,17 @@ def pretrain_on_forecasts(databases: Mapping[str, Reading], settings: ForecastWe
         pasts.append(_past(name, reader, reading.database.test_timestamp, settings, where,
                            (1 - settings.synthetic_share) / max(len(databases), 1)))
     folder = draft.state / "synthetic"
+    for number in range(group.rank, settings.synthetic, group.size):
+        _write_synthetic(folder / f"{number:04d}", number)
+    group.wait()
     for number in range(settings.synthetic):
         pasts.append(_synthetic(folder / f"{number:04d}", number, settings, where,
                                 settings.synthetic_share / max(settings.synthetic, 1)))
     weights = train(pasts, Weights.fresh(settings, settings.seed), settings,
                     purpose=("forecast_weights", settings.seed), rotated=True, device=where,
-                    state=draft.state / "training.pt", log=log)
+                    state=draft.state / "training.pt", log=log, group=group)
+    if not group.is_writer:
+        return {}
     purpose = "forecast_weights", "examined"
     examined = {past.name: examine(past, weights, settings, purpose=purpose, device=where)
                 for past in pasts[:len(databases)] if past.questions}
@@ -97,13 +106,16 @@ def _past(name: str, reader: Reader, until: int, settings: ForecastWeightsSettin
                 weight)
 
 
-def _synthetic(folder: Path, number: int, settings: ForecastWeightsSettings, device: torch.device,
-               weight: float) -> Past:
+def _write_synthetic(folder: Path, number: int) -> None:
     if not (folder / "cells" / "columns.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         write_synthetic(folder, number)
         (folder / "cells").mkdir()
         write_cell_store(Database.open(folder), CellStoreSettings(), Draft(folder / "cells"))
+
+
+def _synthetic(folder: Path, number: int, settings: ForecastWeightsSettings, device: torch.device,
+               weight: float) -> Past:
     database = Database.open(folder)
     reader = Reader(build_entity_graph(database), Cells.open(folder / "cells", database),
                     database.val_timestamp, settings.fan_out)

@@ -29,6 +29,8 @@ FEWEST = (50, 20)  # events and gaps between them below which a relation is not 
 FUTURE = 0.2  # share of events that have a later one of the same row, below which it is not asked
 HOUR = 3.6e9
 STALEST = 20  # horizons
+ROWS = ("rows", "before", "horizon", "ahead")  # fields of `Asked` by row, and by question
+QUESTIONS = ("seed", "relation", "column", "kind", "past", "answer", "rule")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,15 @@ class Asked:
     answer: np.ndarray
     rule: np.ndarray
     precedents: Precedents | None = None
+
+    def part(self, seeds: slice) -> Asked:
+        """What is asked about some of the rows, which lie in one piece."""
+        mine = np.flatnonzero((self.seed >= seeds.start) & (self.seed < seeds.stop))
+        rows = {name: getattr(self, name)[seeds] for name in ROWS}
+        asked = {name: getattr(self, name)[mine] for name in QUESTIONS}
+        precedents = None if self.precedents is None else self.precedents.take(mine)
+        return Asked(self.table, **rows, **asked | {"seed": asked["seed"] - seeds.start},
+                     precedents=precedents)
 
 
 @dataclass(frozen=True, eq=False)

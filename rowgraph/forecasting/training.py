@@ -23,6 +23,7 @@ from rowgraph.forecasting.objective import QuestionHead, loss_of, scores
 from rowgraph.forecasting.questions import Asked, Questions
 from rowgraph.forecasting.reader import Reader
 from rowgraph.forecasting.settings import ForecastSettings
+from rowgraph.parallel.group import ALONE, Group
 from rowgraph.progress import Log
 from rowgraph.randomness import generator, stable_seed
 
@@ -100,7 +101,7 @@ class Weights:
 
 def train(pasts: Sequence[Past], weights: Weights, settings: ForecastSettings, *,
           purpose: tuple, rotated: bool, device: torch.device, state: Path | None = None,
-          log: Log) -> Weights:
+          log: Log, group: Group = ALONE) -> Weights:
     """Train weights, in place, on questions about databases.
 
     Args:
@@ -109,9 +110,11 @@ def train(pasts: Sequence[Past], weights: Weights, settings: ForecastSettings, *
         rotated: all names are turned alike, anew in each step, so that none is learned by heart.
         state: a file that an interrupted training continues from.
         log: called some times with the mean loss since the last time.
+        group: of workers, each of which answers the questions about its part of the rows; only
+            their dropout is not that of one process.
 
     Returns:
-        The same weights, with the curve.
+        The same weights, with the curve; alike in all workers.
 
     Raises:
         ValueError: nothing can be asked about any of the databases, or the training diverged.
@@ -126,26 +129,30 @@ def train(pasts: Sequence[Past], weights: Weights, settings: ForecastSettings, *
     parameters = [p for module in weights.parts.values() for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay)
-    curve, first = weights.curve, 0
-    if state is not None and state.exists():
-        saved = torch.load(state, map_location=device, weights_only=True)
+    curve, first, saved = weights.curve, 0, None
+    if group.is_writer and state is not None and state.exists():
+        saved = torch.load(state, map_location="cpu", weights_only=True)
+    saved = group.first(saved)
+    if saved is not None:
         weights.load(saved["weights"])
         optimizer.load_state_dict(saved["optimizer"])
         first, curve[:] = saved["step"], saved["curve"]
     chance = np.array([past.weight for past in pasts])
     losses: list[float] = []
     for step in range(first, settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _pace(step, settings)
+        for held in optimizer.param_groups:
+            held["lr"] = settings.learning_rate * _pace(step, settings)
         random = generator(*purpose, "step", step)
         past = pasts[random.choice(len(pasts), p=chance / chance.sum())]
-        with seeded(stable_seed(*purpose, "dropout", step)):
-            loss = _loss(past, weights, settings, random, rotated, device)
+        worker = (group.rank,) if group.rank else ()
+        with seeded(stable_seed(*purpose, "dropout", step, *worker)):
+            loss, n = _loss(past, weights, settings, random, rotated, device, group)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        group.mean_gradients(parameters, n)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(group.means({"loss": loss.item(), "n": n})["loss"])
         if not math.isfinite(losses[-1]):
             raise ValueError(f"the loss at step {step + 1} on {past.name} is {losses[-1]}; lower "
                              "the learning_rate of this stage and run again")
@@ -153,7 +160,7 @@ def train(pasts: Sequence[Past], weights: Weights, settings: ForecastSettings, *
             curve.append({"step": step + 1, "loss": float(np.mean(losses))})
             log(step + 1, {"loss": curve[-1]["loss"]}, settings.steps)
             losses = []
-        if state is not None and (step + 1) % settings.save_steps == 0:
+        if state is not None and group.is_writer and (step + 1) % settings.save_steps == 0:
             part = state.with_suffix(".part")
             torch.save({"weights": weights.state(), "optimizer": optimizer.state_dict(),
                         "step": step + 1, "curve": curve}, part)
@@ -177,13 +184,18 @@ def examine(past: Past, weights: Weights, settings: ForecastSettings, *, purpose
 
 
 def _loss(past: Past, weights: Weights, settings: ForecastSettings, random: np.random.Generator,
-          rotated: bool, device: torch.device) -> Tensor:
+          rotated: bool, device: torch.device, group: Group) -> tuple[Tensor, int]:
+    """The mean loss of the questions about this worker's rows, and how many those are."""
     asked = past.questions.draw(random, settings.batch, settings.questions)
     names = past.names
     if rotated:
         names = names.rotated(rotation(random).to(device))
+    if group.size > 1:
+        asked = asked.part(group.part(len(asked.rows)))
+        if not len(asked.seed):
+            return torch.zeros((), device=device, requires_grad=True), 0
     alone, whole = answers_of(past.reader, weights, names, asked, device)
-    return loss_of(whole, asked) + loss_of(alone, asked)
+    return loss_of(whole, asked) + loss_of(alone, asked), len(asked.seed)
 
 
 def answers_of(reader: Reader, weights: Weights, names: Names, asked: Asked,

@@ -6,8 +6,8 @@ on a CPU, ends with the same bytes as one that was never interrupted: the order 
 and dropped words are hashes of seed, epoch and row, and the state of the generator behind dropout
 is saved with the weights.
 
-Under `torchrun` every process trains on its part of each step and process 0 alone writes;
-`rowgraph.language.processes` starts them.
+Of several workers every one trains on its part of each step and process 0 alone writes;
+`rowgraph.parallel` starts them.
 
 Where the paper is silent (learning rate, warm-up, weight decay, which checkpoint is kept) see
 docs/decisions/fine-tuning.md; for the two measures against collapse, docs/decisions/collapse.md.

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,21 +25,22 @@ from rowgraph.sage.seeds import PretrainingError
 from rowgraph.sage.settings import SageWeightsSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from rowgraph.sage.masked_texts import MaskedTexts
+
+Among = tuple[np.ndarray, int] | None  # places among the rows drawn for, and how many those are
 
 
 class Hiding(Protocol):
     """Hides a part of some rows of a table."""
 
     def __call__(self, database: str, table: str, rows: np.ndarray, truth: Tensor,
-                 *what: object) -> tuple[Tensor, Tensor]:
+                 *what: object, among: Among = None) -> tuple[Tensor, Tensor]:
         """What the model sees of them, float [N, D], and what it is asked, bool [N, D].
 
         Args:
             truth: float [N, D], their vectors; left as they are.
             what: what the draw is for.
+            among: where the draw is for more rows than these.
         """
 
 
@@ -49,9 +51,11 @@ class HiddenDimensions:
         self.probability = probability
 
     def __call__(self, database: str, table: str, rows: np.ndarray, truth: Tensor,
-                 *what: object) -> tuple[Tensor, Tensor]:
+                 *what: object, among: Among = None) -> tuple[Tensor, Tensor]:
         """Zero where hidden."""
-        mask = draw_mask(*truth.shape, self.probability, generator(*what, "mask"))
+        places, whole = (slice(None), len(truth)) if among is None else among
+        mask = draw_mask(whole, truth.shape[1], self.probability, generator(*what, "mask"))
+        mask = mask[places]
         mask = mask.to(truth.device)
         return hide(truth, mask), mask
 
@@ -60,7 +64,7 @@ class HiddenRows:
     """Everything."""
 
     def __call__(self, database: str, table: str, rows: np.ndarray, truth: Tensor,
-                 *what: object) -> tuple[Tensor, Tensor]:
+                 *what: object, among: Among = None) -> tuple[Tensor, Tensor]:
         """All zeros, and all asked."""
         return torch.zeros_like(truth), torch.ones_like(truth, dtype=torch.bool)
 
@@ -76,7 +80,7 @@ class HiddenCells:
         self.probability, self.texts = probability, texts
 
     def __call__(self, database: str, table: str, rows: np.ndarray, truth: Tensor,
-                 *what: object) -> tuple[Tensor, Tensor]:
+                 *what: object, among: Among = None) -> tuple[Tensor, Tensor]:
         """The vectors of the masked texts; every dimension is asked."""
         shown = self.texts[database].vectors(table, rows, self.probability, *what, "mask")
         return shown, torch.ones_like(truth, dtype=torch.bool)

@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.graph.parts import part_of
 from rowgraph.graph.sampling import SampledBatch, TemporalNeighborSampler
+from rowgraph.parallel.group import ALONE, Group
 from rowgraph.prefetching import ahead
 from rowgraph.randomness import stable_seed
 from rowgraph.sage.features import attach
@@ -79,27 +82,49 @@ class InputMaker:
         # One thread for life: each new one claims memory that is never given back.
         self._pool = ThreadPoolExecutor(max_workers=1)
 
-    def ahead(self, plan: Sequence[Seeds], what: Sequence[tuple]) -> Iterator[Inputs]:
+    def ahead(self, plan: Sequence[Seeds], what: Sequence[tuple],
+              group: Group = ALONE) -> Iterator[Inputs]:
         """The inputs of each batch in order, made a few ahead in another thread.
 
         Each is a function of its arguments alone: the thread changes when it is made, not what.
         """
-        return ahead(self.make, zip(plan, what, strict=True), self._pool, AHEAD)
+        questions = ((seeds, drawn_for, group)
+                     for seeds, drawn_for in zip(plan, what, strict=True))
+        return ahead(self.make, questions, self._pool, AHEAD)
 
-    def make(self, seeds: Seeds, what: tuple[object, ...]) -> Inputs:
-        """Neighbourhood, embeddings and mask of a batch, drawn for `what`."""
+    def make(self, seeds: Seeds, what: tuple[object, ...], group: Group = ALONE) -> Inputs:
+        """Neighbourhood, embeddings and mask of a batch, drawn for `what`.
+
+        Of several workers each gets its part of the seeds, which see what they see in the whole
+        batch: the seeds of others are hidden where they are neighbours.
+        """
         what = ("sage_weights", self.settings.seed, *what)
         batch = self.samplers[seeds.database].sample(seeds.table, seeds.rows, None,
                                                      stable_seed(*what, "neighbours"))
+        hidden, among, beside = seeds.rows, None, None
+        if group.size > 1:
+            batch, kept = part_of(batch, group.part(len(seeds.rows)))
+            places = kept[seeds.table]
+            beside = places[batch.num_seeds:] < len(seeds.rows)
+            among = places[places < len(seeds.rows)], len(seeds.rows)
+            hidden = seeds.rows[among[0]]
+            seeds = Seeds(seeds.database, seeds.table, hidden[:batch.num_seeds])
         gather = self.features[seeds.database].gather
         x = {t: gather(t, n_id) for t, n_id in batch.n_id.items()}
         count = len(seeds.rows)
         truth, around = x[seeds.table][:count], x[seeds.table][count:]
-        shown, mask = self.hiding(seeds.database, seeds.table, seeds.rows, truth, *what)
-        x[seeds.table] = torch.cat([shown.to(self.device), around])
+        vectors = truth
+        if beside is not None:
+            beside = torch.from_numpy(np.flatnonzero(beside)).to(self.device)
+            vectors = torch.cat([truth, around[beside]])
+        shown, mask = self.hiding(seeds.database, seeds.table, hidden, vectors, *what, among=among)
+        shown = shown.to(self.device)
+        if beside is not None:
+            around = around.index_copy(0, beside, shown[count:])
+        x[seeds.table] = torch.cat([shown[:count], around])
         return Inputs(seeds, {f"{seeds.database}/{t}": v for t, v in x.items()},
                       batch.qualified(seeds.database).to(self.device), truth,
-                      mask.to(self.device))
+                      mask[:count].to(self.device))
 
     def hidden(self, seeds: Seeds, what: tuple[object, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """What is visible of some rows, their vectors, and what is asked, without neighbours."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.encoding.precision import usable_precision
+from rowgraph.parallel.group import ALONE, Group
 from rowgraph.progress import Log
 from rowgraph.randomness import torch_generator
 from rowgraph.sage.graph_use import (
@@ -34,11 +35,12 @@ from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.sage.yardsticks import mean_of
 
 CENTRE_ROWS = 10_000  # of a table whose mean is the origin of its deviations, at most (about)
+FIGURES = ("loss", "cosine", "mse", "mse_sum", "n")  # of a batch; means over n nodes
 POSITION = ("epoch", "position", "step", "sums", "curves")  # what a resumed run has to know
 
 
 def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSettings, draft: Draft, *,
-             device: str, log: Log) -> dict[str, Any]:
+             device: str, log: Log, group: Group = ALONE) -> dict[str, Any]:
     """Train projections, shared convolutions and decoder; write them below the draft.
 
     Writes `shared.safetensors` (what transfers), `projections.safetensors`, `decoder.safetensors`,
@@ -52,15 +54,16 @@ def pretrain(databases: Sequence[PretrainDatabase], settings: SageWeightsSetting
         draft: where to write; its `state` holds weights, optimizer and position meanwhile.
         device: as torch names it.
         log: called after every step and every epoch.
+        group: of workers, each of which works on its part of every batch; the first one writes.
 
     Returns:
         The summary: test errors, what they are worth beside answers that do not look at the
-        graph (`rowgraph.sage.graph_use`), sizes.
+        graph (`rowgraph.sage.graph_use`), sizes; empty in every worker but the first.
 
     Raises:
         PretrainingError: no database, embeddings of different widths, or nothing to train on.
     """
-    return _Pretraining(databases, settings, draft, device, log).run()
+    return _Pretraining(databases, settings, draft, device, log, group).run()
 
 
 def load_shared(folder: Path) -> dict[str, Tensor]:
@@ -79,8 +82,9 @@ class _Pretraining:
     """One pre-training: what it is made of, and how far it is."""
 
     def __init__(self, databases: Sequence[PretrainDatabase], settings: SageWeightsSettings,
-                 draft: Draft, device: str, log: Log):
+                 draft: Draft, device: str, log: Log, group: Group):
         self.settings, self.draft, self.device, self.log = settings, draft, device, log
+        self.group = group
         self.inputs = InputMaker(databases, settings, device)
         self.plan = SeedPlan({d.name: d.graph for d in databases}, settings)
         self.model = HeteroGraphSAGE(
@@ -109,7 +113,7 @@ class _Pretraining:
                 self._train_epoch()
                 self._close_epoch()
             self._save()  # whatever stops what follows trains nothing again
-            return self._publish()
+            return self._publish() if self.group.is_writer else {}
         except BaseException:
             if self.consistent:
                 self._save()
@@ -119,11 +123,13 @@ class _Pretraining:
         whole = self.plan.epoch(self.epoch)
         plan, self.steps = whole[self.position:], len(whole) * self.settings.epochs
         what = [(self.epoch, self.position + i) for i in range(len(plan))]
-        with closing(self.inputs.ahead(plan, what)) as batches:
+        with closing(self.inputs.ahead(plan, what, self.group)) as batches:
             for inputs in batches:
                 loss, figures = self._loss(inputs)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                self.group.mean_gradients(self.parameters, figures["n"])
+                figures = self.group.means(figures)
                 self.consistent = False  # interrupted before it is True again: keep the old state
                 self.optimizer.step()
                 self.position += 1
@@ -136,7 +142,8 @@ class _Pretraining:
                     self._save()
 
     def _close_epoch(self) -> None:
-        validation = {f"validation_{k}": v for k, v in self._score("validation").items()}
+        scored = self._score("validation", self.group)
+        validation = {f"validation_{k}": v for k, v in scored.items()}
         train = {f"train_{k}": v for k, v in _means(self.sums).items()}
         self.consistent = False
         self.curves.append({"epoch": self.epoch + 1, **train, **validation})
@@ -146,12 +153,14 @@ class _Pretraining:
 
     def _loss(self, inputs: Inputs) -> tuple[Tensor, dict[str, float]]:
         s = self.settings
+        if not len(inputs.truth):  # of the smallest batches some workers get no part
+            return torch.zeros((), requires_grad=True), dict.fromkeys(FIGURES, 0.0)
         x_hat, truth = self._reconstruct(inputs, inputs.x), inputs.truth - self._origin(inputs)
         loss, cosine, mse = masked_reconstruction_loss(x_hat, truth, inputs.mask, s.alpha, s.gamma,
                                                        s.epsilon)
         mse_sum, _ = squared_errors(x_hat.detach(), truth, inputs.mask)
-        return loss, {"loss": loss.item(), "cosine": cosine.item(), "mse": mse.item(),
-                      "mse_sum": mse_sum.item(), "n": float(len(x_hat))}
+        found = loss.item(), cosine.item(), mse.item(), mse_sum.item(), float(len(x_hat))
+        return loss, dict(zip(FIGURES, found, strict=True))
 
     def _reconstruct(self, inputs: Inputs, x: Mapping[str, Tensor]) -> Tensor:
         """float32 [seeds, dim], relative to the origin of the seeds' table."""
@@ -171,18 +180,19 @@ class _Pretraining:
         return self.origins[where]
 
     @torch.no_grad()
-    def _score(self, split: str,
+    def _score(self, split: str, group: Group,
                also: Callable[[Inputs, dict[str, float]], None] | None = None) -> dict[str, float]:
         """Mean figures of a split; its masks and neighbours are the same in every epoch."""
         sums: dict[str, float] = {}
         plan = self.plan.scored(split)
-        with closing(self.inputs.ahead(plan, [(split, i) for i in range(len(plan))])) as batches:
+        what = [(split, i) for i in range(len(plan))]
+        with closing(self.inputs.ahead(plan, what, group)) as batches:
             for inputs in batches:
                 _, figures = self._loss(inputs)
                 if also is not None:
                     also(inputs, figures)
                 _add(sums, figures)
-        return _means(sums)
+        return _means(group.sums(sums))
 
     def _test(self) -> dict[str, Any]:
         """Test errors, overall and by database, beside those that do without the graph."""
@@ -200,7 +210,7 @@ class _Pretraining:
                 figures[f"{name}_mse_sum"], figures[f"{name}_mse"] = (e.item() for e in errors)
             _add(by_database.setdefault(seeds.database, {}), figures)
 
-        tested = self._score("test", compare)
+        tested = self._score("test", ALONE, compare)
         use = graph_use({name: {**_means(sums), "n": sums["n"]}
                          for name, sums in by_database.items()})
         graph_use_frame(use).write_parquet(self.draft.path("graph_use.parquet"))
@@ -232,6 +242,8 @@ class _Pretraining:
                     p.numel() for p in self.model.shared_state_dict().values())}
 
     def _save(self) -> None:
+        if not self.group.is_writer:
+            return
         path = self.draft.state / "pretraining.pt"
         torch.save({name: part.state_dict() for name, part in self._parts().items()}
                    | {name: getattr(self, name) for name in POSITION}, path.with_suffix(".part"))
@@ -239,9 +251,11 @@ class _Pretraining:
         self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        path = self.draft.state / "pretraining.pt"
-        if path.exists():
+        path, state = self.draft.state / "pretraining.pt", None
+        if self.group.is_writer and path.exists():
             state = torch.load(path, map_location="cpu", weights_only=True)
+        state = self.group.first(state)
+        if state is not None:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             for name in POSITION:

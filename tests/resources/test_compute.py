@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from resources.compute import ComputeError, ComputeResource
+from rowgraph.parallel.launch import Launch
 
 
 def test_cuda_asked_for_and_absent_is_refused(tmp_path, monkeypatch):
@@ -48,3 +49,9 @@ def test_threads_are_set_for_the_session(tmp_path):
             assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_trainings_are_shared_as_the_profile_says_and_on_gpus_where_the_device_is_one(tmp_path):
+    compute = ComputeResource(home=str(tmp_path), device="cpu", processes=3, threads=2)
+    assert compute.launch("cpu") == Launch(3, threads=2)
+    assert compute.launch("cuda:0") == Launch(3, gpus=True, threads=2)

@@ -1,0 +1,95 @@
+"""Workers on the nodes of a Ray cluster, by Ray Train.
+
+The controller that starts the workers, and starts them anew when one is lost, runs as a task of the
+cluster: so a driver that is not a part of it can start and end a training, and one that dies takes
+its training along.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from rowgraph.parallel.group import PATIENCE
+from rowgraph.parallel.launch import RESTARTS, Launch
+from rowgraph.parallel.worker import work
+
+OBJECTS = 100 * 2**20  # bytes of the object store of a cluster of our own, which hardly needs one
+
+
+class RayTrain:
+    """Workers of a cluster.
+
+    Args:
+        order: of the worker, below a folder that every node sees.
+        launch: address, number of workers, and whether each needs a GPU.
+        fewest: with how many it may go on.
+    """
+
+    def __init__(self, order: Path, launch: Launch, fewest: int | None):
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            connect(launch.ray_address, launch.processes)
+        environment = {k: os.environ[k] for k in ("PYTHONPATH",) if k in os.environ}
+        workers = launch.processes if fewest is None else (fewest, launch.processes)
+        self._fit = _fit.options(runtime_env={"env_vars": environment}).remote(
+            str(order), workers, launch.gpus, environment)
+        self._error = ""
+
+    def running(self) -> bool:
+        """Whether the controller is at work."""
+        if not ray.wait([self._fit], timeout=0)[0]:
+            return True
+        try:
+            ray.get(self._fit)
+        except Exception as error:
+            self._error = str(error)
+        self._leave()
+        return False
+
+    def stop(self) -> None:
+        """End controller and workers."""
+        ray.cancel(self._fit, force=True)
+        self._leave()
+
+    def last_words(self) -> str:
+        """Why the controller gave up."""
+        return self._error
+
+    def _leave(self) -> None:
+        if self._ours:
+            ray.shutdown()
+
+
+def connect(address: str, processes: int) -> None:
+    """Join a cluster, or start one of this machine for the time being (`local`)."""
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        settings |= {"num_cpus": max(processes, os.cpu_count() or 1),
+                     "include_dashboard": False, "object_store_memory": OBJECTS}
+    ray.init(address, **settings)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _fit(order: str, workers: int | tuple[int, int], gpus: bool, environment: dict) -> None:
+    folder = Path(order).with_suffix(".ray")
+    shutil.rmtree(folder, ignore_errors=True)
+    TorchTrainer(
+        _work, train_loop_config={"order": order},
+        torch_config=TorchConfig(timeout_s=int(PATIENCE / timedelta(seconds=1))),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
+        run_config=RunConfig(
+            name="run", storage_path=str(folder), worker_runtime_env={"env_vars": environment},
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            logging_config=LoggingConfig(log_level="WARNING"))).fit()
+
+
+def _work(config: dict[str, str]) -> None:
+    work(Path(config["order"]))

@@ -1,0 +1,50 @@
+"""Workers by Ray Train, on a Ray of this machine; starting it takes seconds, so there is one."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from rowgraph.artifacts import Draft
+from rowgraph.parallel.launch import Launch
+from rowgraph.parallel.launching import launched
+
+pytest.importorskip("ray.train", reason="Ray is an extra: pip install '.[ray]'")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(),
+                                reason="finds workers by /proc")
+
+
+def workers(order):
+    """The process ids of Ray's workers that have the progress of an order open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(order.with_suffix(".progress")) == os.readlink(link)
+                   for link in (process / "fd").iterdir()):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def test_workers_by_ray_end_with_the_same_bytes_though_one_of_them_is_killed(
+        trainings, by_hand, tmp_path):
+    by_hand(*trainings["sage_weights"], tmp_path / "by hand")
+    stage, inputs, settings = trainings["sage_weights"]
+    folder, killed = tmp_path / "ray", []
+    folder.mkdir()
+
+    def log(step, metrics, of):
+        if step >= 15 and not killed:
+            both = workers(folder / "state" / "order.json")
+            assert len(both) == 2
+            killed.append(both[-1])
+            os.kill(both[-1], signal.SIGKILL)
+
+    launched(stage, inputs, settings, Draft(folder), device="cpu", log=log,
+             launch=Launch(2, ray_address="local"))
+    assert killed
+    for file in ("shared", "projections", "decoder"):
+        file = f"{file}.safetensors"
+        assert (folder / file).read_bytes() == (tmp_path / "by hand" / file).read_bytes()
