@@ -30,6 +30,9 @@ class ComputeResource(dg.ConfigurableResource):
     device: str = "auto"
     threads: int | None = None
     processes: int = 1
+    engine: str = "local"  # or ray, at `ray_address`, with so many pieces of work at once
+    ray_address: str = "auto"
+    ray_workers: int | None = None
 
     def resolve(self) -> str:
         """The device's torch name.
