@@ -5,32 +5,17 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rowgraph.side_by_side import Offer
 
 ANSWER_SECONDS = 10  # that a cluster has to answer
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class ClusterError(RuntimeError):
+class ClusterError(ValueError):
     """A cluster that cannot be had; the message says the next move."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one machine of a cluster offers.
-
-    Args:
-        address: its name in the cluster.
-        cpus, gpus: that Ray hands out.
-        memory: bytes that Ray hands out.
-    """
-
-    address: str
-    cpus: float
-    gpus: float
-    memory: float
 
 
 def ray_installed() -> Any:
@@ -95,8 +80,7 @@ def worker_environment() -> dict[str, str]:
                    if name in os.environ}
 
 
-def nodes(ray: Any) -> list[Node]:
-    """The machines of a cluster that are alive."""
-    return [Node(node["NodeManagerAddress"], found.get("CPU", 0.0), found.get("GPU", 0.0),
-                 found.get("memory", 0.0))
+def offers_of(ray: Any) -> list[Offer]:
+    """What the machines of a cluster that are alive hand out."""
+    return [Offer(found.get("CPU", 0.0), found.get("GPU", 0.0), found.get("memory", 0.0))
             for node in ray.nodes() if node["Alive"] for found in [node["Resources"]]]

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from resources.cluster import connected, offers_of
+from rowgraph import side_by_side
 from rowgraph.locks import held
+from rowgraph.side_by_side import Cluster
 
 
 class ComputeError(RuntimeError):
@@ -64,8 +67,12 @@ class ComputeResource(dg.ConfigurableResource):
 
         A step whose run is killed ends as if it had been interrupted: it saves and lets go.
 
+        With `engine: ray`, independent pieces of what is done within go to the cluster, and Ray
+        hands out its devices: no lock is held.
+
         Raises:
             LockError: the file system has no locks.
+            ClusterError: no cluster can be had.
         """
         import torch
 
@@ -74,6 +81,11 @@ class ComputeResource(dg.ConfigurableResource):
             torch.set_num_threads(self.threads)
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+        if self.engine == "ray":
+            with connected(self.ray_address) as ray, side_by_side.on(
+                    Cluster(ray, offers_of(ray), self.ray_workers)):
+                yield device
+            return
         with held(Path(self.home) / f"{device.replace(':', '')}.lock", f"the device {device}"):
             yield device
 

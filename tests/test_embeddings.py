@@ -22,7 +22,8 @@ from rowgraph.embeddings import (
     RandomTwin,
 )
 from rowgraph.encoding.encoder import Encoded, RowEncoder, encode
-from rowgraph.encoding.row_vectors import first_rows, without_hidden, write_embeddings
+from rowgraph.encoding.row_texts import first_rows
+from rowgraph.encoding.row_vectors import without_hidden, write_embeddings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import build_model, train_tokenizer
