@@ -11,6 +11,7 @@ from typing import Any
 from rowgraph.side_by_side import Offer
 
 ANSWER_SECONDS = 10  # that a cluster has to answer
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -49,10 +50,11 @@ def connected(address: str) -> Iterator[Any]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if IN_A_JOB not in os.environ:  # which hands on what it was given
+        options["runtime_env"] = {"env_vars": worker_environment()}
     try:
         _knock(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False,
-                 runtime_env={"env_vars": worker_environment()}, **options)
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (OSError, ValueError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusterError(

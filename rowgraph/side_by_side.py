@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 16  # processes that are taken unasked; each takes about a gigabyte
 RETRIES = 3  # of a piece whose worker was lost
+GPU_SHARE = 0.9  # of a GPU that a piece takes; who waits for it needs a little of one too
 AHEAD = 2  # pieces of a place in a cluster that are handed out: one in work, one waiting
 
 Piece, Result = TypeVar("Piece"), TypeVar("Result")
@@ -143,8 +144,8 @@ def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: S
     ray, places = cluster.ray, cluster.places(gpu, gigabytes)
     most = places if cluster.workers else AHEAD * places
     shared = ray.put(function)
-    task = ray.remote(num_cpus=1, num_gpus=int(gpu), memory=int(gigabytes * 1e9), max_calls=0,
-                      max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
+    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
+                      max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
     waiting, running, found = list(enumerate(pieces))[::-1], {}, {}
     try:
         for number in range(len(pieces)):
