@@ -4,7 +4,9 @@ What dagster-ray takes from an asset's tags comes here from the plan's estimates
 which the run starts, when more of the home is finished than when the definitions were loaded.
 """
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -52,5 +54,6 @@ def _steps(client: Any, asks: dict[str, Ask], environment: Environment) -> Any:
                 (ask.cpus, ask.gpus, ask.memory) if ask else (None, None, None))
             yield from super().launch_step(step_handler_context)
 
-    return Steps(client, None, {"env_vars": worker_environment() | environment.variables()},
+    told = {"PATH": f"{Path(sys.executable).parent}:${{PATH}}"}  # Ray fills in the node's own
+    return Steps(client, None, {"env_vars": worker_environment() | environment.variables() | told},
                  None, None, None, None)

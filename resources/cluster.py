@@ -55,7 +55,7 @@ def connected(address: str) -> Iterator[Any]:
     try:
         _knock(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusterError(
             f"ray.address is {address} and no cluster answers there ({said[:160]}); start one "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +139,19 @@ def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpo
                              shard, draft.state.resolve() / "shards").of(
             [s for t in left for s in _shards(database, t, columns[t], draft, shard)])
     tables, done, encoded, of = {}, 0, 0, sum(map(database.num_rows, columns))
-    for table, attributes in columns.items():
-        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
-        if not target.exists():
-            _encode_table(database, table, attributes, encoder, encodings, draft, target, shard,
-                          lambda rows, texts, done=done, encoded=encoded: log(
-                              done + rows, {"encoded_texts": float(encoded + texts)}, of))
-        tables[table] = json.loads(facts.read_text())["table"]
-        done += tables[table]["rows"]
-        encoded += tables[table]["distinct"]
+    try:
+        for table, attributes in columns.items():
+            target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
+            if not target.exists():
+                _encode_table(database, table, attributes, encoder, encodings, draft, target, shard,
+                              lambda rows, texts, done=done, encoded=encoded: log(
+                                  done + rows, {"encoded_texts": float(encoded + texts)}, of))
+            tables[table] = json.loads(facts.read_text())["table"]
+            done += tables[table]["rows"]
+            encoded += tables[table]["distinct"]
+    finally:
+        if encodings is not None:
+            encodings.close()
     return {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
             "precision": encoder.precision, "tables": tables}
 
@@ -167,7 +171,7 @@ def _shards(database: Database, table: str, columns: list[str], draft: Draft,
 
 
 def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
-                  encodings: Iterator[Encoded] | None, draft: Draft, target: Path, shard: int,
+                  encodings: Generator[Encoded] | None, draft: Draft, target: Path, shard: int,
                   log: Callable[[int, int], None]) -> None:
     """Vectors of a table's rows in the state folder, published at the end; continues where it
     stopped. The texts that are new in a shard are encoded, here or (`encodings`) on a cluster; then

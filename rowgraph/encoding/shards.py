@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Encoding:
     folder: Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells encodings apart
 
-    def of(self, shards: list[Shard]) -> Iterator[Encoded]:
+    def of(self, shards: list[Shard]) -> Generator[Encoded]:
         """The vectors of shards, in their order."""
         self.folder.mkdir(exist_ok=True)
         weights = sum(p.stat().st_size for p in self.checkpoint.glob("*.safetensors"))
