@@ -15,6 +15,7 @@ SPREAD = ("node_embeddings", "own_past_weights", "rowgraph_metrics", "downstream
           "peer_metrics")  # stages whose pieces go to every machine
 TRAINING = (*SPREAD, "bart_checkpoint", "sage_weights", "sage_sweep", "forecast_weights",
             "transfer_metrics", "adapted_model", "imputation_metrics")  # that compute on a GPU
+NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,15 @@ def offers(environment: Environment) -> list[Offer]:
 
 
 def places_of(asks: Mapping[str, Ask], offered: Sequence[Offer]) -> dict[str, str]:
-    """Where each asset would run, in words; `nowhere` where the cluster cannot hold it."""
+    """Where each asset would run, in words; `NOWHERE` where the cluster cannot hold it."""
     return {name: _place(ask, offered) for name, ask in asks.items()}
 
 
 def _place(ask: Ask, offered: Sequence[Offer]) -> str:
     fitting = sum(ask.fits(offer) for offer in offered)
     if not fitting:
-        return f"nowhere: asks for {ask.described()}"
-    if ask.spread:
-        return f"pieces on {len(offered)}, from 1 with {ask.described()}"
-    return f"1 of {fitting} with {ask.described()}"
+        return NOWHERE
+    return f"pieces on {len(offered)}" if ask.spread else f"1 of {fitting}"
 
 
 def placing_notes(environment: Environment, costs: Costs) -> tuple[dict[str, str], list[str]]:
@@ -89,10 +88,12 @@ def placing_notes(environment: Environment, costs: Costs) -> tuple[dict[str, str
         offered = offers(environment)
     except ClusterError as error:
         return {}, [f"Where it would run cannot be said: {error}."]
-    places = places_of(asks_of(costs), offered)
+    asks = asks_of(costs)
+    places = places_of(asks, offered)
     notes = [f"The Ray cluster has {len(offered)} machines: "
              f"{Cluster(None, offered).described()}."]
-    if lost := [name for name, place in places.items() if place.startswith("nowhere")]:
+    if lost := [f"{name} ({asks[name].described()})" for name, place in places.items()
+                if place == NOWHERE]:
         notes.append(f"The cluster cannot hold {', '.join(lost)}; add a machine that can, give "
                      "Ray more of one (`ray start --memory`), or lower what they take.")
     return places, notes

@@ -15,9 +15,7 @@ def test_an_asset_goes_where_its_cores_memory_and_gpu_are():
     asks = {"light": Ask(1, 0, 500_000_000, False), "heavy": Ask(1, 1, 2_000_000_000, False),
             "pieces": Ask(0, 0.1, 2_000_000_000, True), "vast": Ask(1, 0, 10 ** 12, False)}
     assert places_of(asks, [SMALL, LARGE]) == {
-        "light": "1 of 2 with 1 core, 0.5 GB", "heavy": "1 of 1 with 1 core, 1 GPU, 2.0 GB",
-        "pieces": "pieces on 2, from 1 with 0.1 GPU, 2.0 GB",
-        "vast": "nowhere: asks for 1 core, 1000.0 GB"}
+        "light": "1 of 2", "heavy": "1 of 1", "pieces": "pieces on 2", "vast": "nowhere"}
 
 
 def test_an_asset_asks_for_the_memory_that_the_plan_estimates(finished):
@@ -28,7 +26,7 @@ def test_an_asset_asks_for_the_memory_that_the_plan_estimates(finished):
     assert asks["sage_weights"].memory >= found.host.value + found.device.value
     assert (asks["sage_weights"].cpus, asks["downstream_metrics/tiny_league/wins"].cpus) == (1, 0)
     places = places_of(asks, [SMALL])
-    assert places["bart_checkpoint"].startswith("nowhere")
+    assert places["bart_checkpoint"] == "nowhere"
     content = plan_content(environment, planned, costs, places)
     assert {row["asset"]: row["where"] for row in content["run"]} == places
 
