@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import build_assets, build_checks
 from pipeline.environment import Environment
+from pipeline.ray_steps import ray_executor_of
 from pipeline.refresh import refresh_out_of_date
 from pipeline.schedules import jobs, schedules
 from resources.compute import ComputeResource
@@ -31,6 +32,8 @@ def build_definitions(environment: Environment, progress: object | None = None,
     home, profile = str(environment.home), environment.profile
     executor = dg.multiprocess_executor.configured(
         {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}})
+    if profile.compute.engine == "ray" and profile.ray.address != "local":
+        executor = ray_executor_of(environment)
     return dg.Definitions(
         assets=build_assets(profile),
         asset_checks=build_checks(profile),
@@ -46,7 +49,10 @@ def build_definitions(environment: Environment, progress: object | None = None,
                 hub=environment.hub, profile_folders=list(profile.folders)),
             "compute": ComputeResource(home=home, device=profile.compute.device,
                                        threads=profile.compute.threads,
-                                       processes=profile.compute.processes),
+                                       processes=profile.compute.processes,
+                                       engine=profile.compute.engine,
+                                       ray_address=profile.ray.address,
+                                       ray_workers=profile.ray.workers),
             "tracking": TrackingResource(  # by the variable's name: the UI shows what is given here
                 home=home, enabled=tracked, ui=environment.mlflow_ui, dagster_ui=environment.ui,
                 uri=dg.EnvVar("MLFLOW_TRACKING_URI") if environment.tracking_uri else None),

@@ -92,6 +92,7 @@ def plan_command(
     """What would run, and why; what it takes in disk, memory and, once measured, hours."""
     from pipeline.costing import costs_of, measure_machine
     from pipeline.door import problems_of
+    from pipeline.placing import placing_notes
     from pipeline.plan import plan
     from pipeline.printing import plan_content, plan_notes, print_plan
 
@@ -103,12 +104,13 @@ def plan_command(
         measure_machine(environment, planned, lambda what: typer.secho(
             f"measuring: {what} …", dim=True, err=True))
     costs = costs_of(environment, planned)
+    places, where = placing_notes(environment, costs)
     if as_json:
-        typer.echo(json.dumps(plan_content(environment, planned, costs), indent=1))
+        typer.echo(json.dumps(plan_content(environment, planned, costs, places), indent=1))
         return
     if due:
-        print_plan(f"To run ({environment.profile.name})", due, costs)
-        for note in plan_notes(environment, costs):
+        print_plan(f"To run ({environment.profile.name})", due, costs, places)
+        for note in [*plan_notes(environment, costs), *where]:
             typer.echo(note)
     typer.echo(f"{len(due)} of {len(planned)} assets to run; "
                f"{len(planned) - len(due)} up to date.")

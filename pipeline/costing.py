@@ -58,7 +58,8 @@ class Costs:
 def costs_of(environment: Environment, planned: list[Planned]) -> Costs:
     """Estimates of every asset that runs."""
     facts, on_gpu = _facts(environment, planned), _on_gpu(environment)
-    cores = machine()["cores"]
+    # On a cluster what is done side by side asks for its own memory.
+    cores = 1 if environment.profile.compute.engine == "ray" else machine()["cores"]
     estimates = {
         p.node.name: estimate(p.node.stage, environment.profile, facts,
                               p.node.database and p.node.database.name, p.node.task, on_gpu=on_gpu,

@@ -80,6 +80,16 @@ class Environment:
         folder and fingerprint; None and None where there are none."""
         return extra_tasks_of(self.profile.folders, database)
 
+    def variables(self) -> dict[str, str]:
+        """The environment variables from which another process reads this environment."""
+        file = self.given and self.given.endswith((".yaml", ".yml"))
+        given = str(Path(self.given).expanduser().resolve()) if file else self.given
+        found = {"ROWGRAPH_PROFILE": given, "ROWGRAPH_HOME": str(self.home),
+                 "ROWGRAPH_DATABASES": self.databases and str(self.databases),
+                 "MLFLOW_TRACKING_URI": self.tracking_uri, "ROWGRAPH_UI": self.ui,
+                 "ROWGRAPH_MLFLOW_UI": self.mlflow_ui, "HF_HUB_OFFLINE": str(int(not self.hub))}
+        return {name: value for name, value in found.items() if value}
+
     def instance_config(self) -> Path:
         """Write `<home>/dagster.yaml`: the project's, with the storage below this home.
 

@@ -1,7 +1,7 @@
 """Plans as people and programs read them."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pipeline.costing import Costs
@@ -11,8 +11,9 @@ from rowgraph.costs.sizes import Figure
 from rowgraph.costs.world import Estimate
 
 
-def print_plan(title: str, due: list[Planned], costs: Costs) -> None:
-    """A line an asset, the sums below; the reasons have a column where they differ."""
+def print_plan(title: str, due: list[Planned], costs: Costs, places: Mapping[str, str]) -> None:
+    """A line an asset, the sums below; the reasons have a column where they differ, and `places`,
+    where an asset would run, where there are any."""
     reasons = {p.node.name: _in_brief(p.why) for p in due}
     alike = len(set(reasons.values())) == 1
     if alike:
@@ -25,9 +26,12 @@ def print_plan(title: str, due: list[Planned], costs: Costs) -> None:
         figures = [found and found.disk, *_memory(found, costs.on_gpu)]
         rows.append([name, *map(_bytes, figures), _hours_cell(costs, name)])
     rows.append(["in all (memory: the most)", *_total_cells(costs)])
-    if not alike:
-        rows = [[*row, why] for row, why in zip(rows, [*reasons.values(), ""], strict=True)]
-    print_table(title, ("asset", *numbers, *(() if alike else ("why",))), rows, numbers)
+    columns = ["asset", *numbers]
+    for column, of_assets in (("where", places), ("why", {} if alike else reasons)):
+        if of_assets:
+            columns.append(column)
+            rows = [[*row, of_assets.get(row[0], "")] for row in rows]
+    print_table(title, columns, rows, numbers)
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]],
@@ -96,14 +100,16 @@ def plan_notes(environment: Environment, costs: Costs) -> list[str]:
     return notes
 
 
-def plan_content(environment: Environment, planned: list[Planned], costs: Costs) -> dict[str, Any]:
-    """The plan for a program: bytes, hours, and what each figure rests on."""
+def plan_content(environment: Environment, planned: list[Planned], costs: Costs,
+                 places: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The plan for a program: bytes, hours, what each figure rests on, and `places`."""
     totals = totals_of(costs)
     facts, rates = costs.facts, costs.rates
     return {
         "profile": environment.profile.name,
         "home": str(environment.home),
-        "run": [{"asset": p.node.name, "why": p.why, **_asset_content(p.node.name, costs)}
+        "run": [{"asset": p.node.name, "why": p.why, **_asset_content(p.node.name, costs),
+                 **({"where": places[p.node.name]} if places else {})}
                 for p in planned if p.action == "run"],
         "up_to_date": [p.node.name for p in planned if p.action != "run"],
         "totals": {name: _content(figure) for name, figure in totals.items()},

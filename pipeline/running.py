@@ -17,9 +17,11 @@ from pipeline.environment import Environment
 from pipeline.home import HomeError
 from pipeline.janitor import process_tags, settle
 from pipeline.plan import Planned, plan
+from resources.cluster import ClusterError, connected
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError, DiskFullError, Key
 from rowgraph.disk import free_text, is_full
+from rowgraph.profiles import Profile
 
 FULL = DiskFullError.__name__
 
@@ -47,6 +49,9 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
 
     Returns:
         The failures, empty when all went well.
+
+    Raises:
+        ClusterError: the profile's engine is Ray, and no cluster can be had.
     """
     from pipeline.assembly import build_definitions
 
@@ -66,7 +71,8 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
                                 enabled=tracked)
     names = {"__".join(p.node.key): p.node.name for p in chosen}
     try:
-        with _notes(progress), _ended_as_interrupted(), environment.instance() as instance:
+        with (_notes(progress), _ended_as_interrupted(), _engine(environment.profile),
+              environment.instance() as instance):
             if running := settle(instance, tracking):
                 progress.note(f"{', '.join(running)} is in progress; "
                               "waiting where it holds the device")
@@ -75,7 +81,7 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
                 asset_selection=[dg.AssetKey(list(p.node.key)) for p in chosen],
                 tags={"rowgraph/profile": environment.profile.name, **process_tags()})
         failures = _failures(result, names)
-    except HomeError:
+    except (HomeError, ClusterError):
         raise
     except Exception as error:  # Dagster's own records may find no room
         if isinstance(error, ArtifactError) or not is_full(error, environment.home):
@@ -86,6 +92,14 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
     if any(failure.error.startswith(FULL) for failure in failures):
         progress.note(_room(environment))
     return failures
+
+
+@contextlib.contextmanager
+def _engine(profile: Profile) -> Iterator[None]:
+    """One connection for all assets, so that the cluster's workers keep what they have loaded."""
+    with (connected(profile.ray.address) if profile.compute.engine == "ray"
+          else contextlib.nullcontext()):
+        yield
 
 
 @contextlib.contextmanager

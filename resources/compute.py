@@ -11,8 +11,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from resources.cluster import connected, offers_of
+from rowgraph import side_by_side
 from rowgraph.locks import held
 from rowgraph.parallel.launch import Launch
+from rowgraph.side_by_side import Cluster
 
 
 class ComputeError(RuntimeError):
@@ -31,6 +34,9 @@ class ComputeResource(dg.ConfigurableResource):
     device: str = "auto"
     threads: int | None = None
     processes: int = 1
+    engine: str = "local"  # or ray, at `ray_address`, with so many pieces of work at once
+    ray_address: str = "auto"
+    ray_workers: int | None = None
 
     def resolve(self) -> str:
         """The device's torch name.
@@ -57,8 +63,11 @@ class ComputeResource(dg.ConfigurableResource):
         return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"
 
     def launch(self, device: str) -> Launch:
-        """How a training on a device is to be shared."""
-        return Launch(self.processes, gpus=device != "cpu", threads=self.threads)
+        """How a training on a device is to be shared: among processes of this machine, or of the
+        cluster. One process is this one."""
+        shared = self.engine == "ray" and self.processes > 1
+        return Launch(self.processes, self.ray_address if shared else None, device != "cpu",
+                      self.threads)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:
@@ -66,8 +75,12 @@ class ComputeResource(dg.ConfigurableResource):
 
         A step whose run is killed ends as if it had been interrupted: it saves and lets go.
 
+        With `engine: ray`, independent pieces of what is done within go to the cluster, and Ray
+        hands out its devices: no lock is held.
+
         Raises:
             LockError: the file system has no locks.
+            ClusterError: no cluster can be had.
         """
         import torch
 
@@ -76,6 +89,11 @@ class ComputeResource(dg.ConfigurableResource):
             torch.set_num_threads(self.threads)
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+        if self.engine == "ray":
+            with connected(self.ray_address) as ray, side_by_side.on(
+                    Cluster(ray, offers_of(ray), self.ray_workers)):
+                yield device
+            return
         with held(Path(self.home) / f"{device.replace(':', '')}.lock", f"the device {device}"):
             yield device
 

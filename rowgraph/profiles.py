@@ -28,7 +28,7 @@ from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
 from rowgraph.serving.settings import AdaptedModelSettings, PredictionsSettings
-from rowgraph.settings import ComputeSettings, Section
+from rowgraph.settings import ComputeSettings, RaySettings, Section
 from rowgraph.shipped import shipped
 from rowgraph.tasks.settings import SplitSettings
 from rowgraph.yaml_files import UnreadableYaml, read_yaml
@@ -96,6 +96,7 @@ class Profile(Section):
     # What differs for one task, by `<database>/<task>` and then by section.
     task_settings: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
+    ray: RaySettings = RaySettings()
     # What every asset of the profile is labelled with; part of no recipe.
     owners: tuple[Owner, ...] = ()
     tags: dict[Tag, Tag] = Field(default_factory=dict)
@@ -243,7 +244,7 @@ class Profile(Section):
 
 STAGES: dict[str, type[Section]] = {  # the settings section of each stage
     name: type(field.default) for name, field in Profile.model_fields.items()
-    if isinstance(field.default, Section) and name not in ("compute", "splits")}
+    if isinstance(field.default, Section) and name not in ("compute", "ray", "splits")}
 
 
 def profile_names() -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -102,3 +102,19 @@ class ComputeSettings(Section):
     device: Annotated[str, AfterValidator(_device)] = neutral("auto")
     threads: Count | None = neutral(None)
     processes: Count = neutral(1)  # of each training: one a GPU, or a share of the cores
+    engine: Literal["local", "ray"] = neutral("local")  # this machine, or the cluster of `ray`
+
+
+def _ray_address(address: str) -> str:
+    if not re.fullmatch(r"auto|local|(ray://)?[\w.-]+:\d{1,5}", address):
+        raise ValueError("expected auto (the cluster that this machine belongs to), local (one of "
+                         f"this machine alone), ray://host:10001 or host:6379, found "
+                         f"{address[:50]!r}")
+    return address
+
+
+class RaySettings(Section):
+    """Which Ray cluster does the work where `compute.engine` is `ray`; no result depends on it."""
+
+    address: Annotated[str, AfterValidator(_ray_address)] = neutral("auto")
+    workers: Count | None = neutral(None)  # pieces of work at once; null = what the cluster holds

@@ -1,17 +1,177 @@
-"""How many trainings are done side by side."""
+"""Independent pieces of work, done side by side: in processes of this machine, or on a Ray cluster.
+
+A piece is a function's only argument; both can be pickled, and whatever is worth keeping the
+function leaves in a folder that every process sees. So it does not matter who does which piece, nor
+how often: a piece that dies with its worker is done again elsewhere, from what it had kept.
+
+Where nothing else is said it is this machine; `with on(cluster):` says otherwise for what is called
+within, as `joblib.parallel_config` would. No result depends on it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
+import joblib
+
+if TYPE_CHECKING:
+    import torch
 
 MOST = 16  # processes that are taken unasked; each takes about a gigabyte
+RETRIES = 3  # of a piece whose worker was lost
+GPU_SHARE = 0.9  # of a GPU that a piece takes; who waits for it needs a little of one too
+AHEAD = 2  # pieces of a place in a cluster that are handed out: one in work, one waiting
+
+Piece, Result = TypeVar("Piece"), TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What one machine of a cluster has: cores, GPUs and bytes that can be asked for."""
+
+    cpus: float
+    gpus: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster that this process is connected to.
+
+    Args:
+        ray: the package.
+        offers: of its machines.
+        workers: pieces in work at once; None is as many as it holds.
+    """
+
+    ray: Any
+    offers: Sequence[Offer]
+    workers: int | None = None
+
+    def places(self, gpu: bool, gigabytes: float) -> int:
+        """How many pieces it holds at once, of one core each.
+
+        Raises:
+            RuntimeError: not one.
+        """
+        found = sum(int(min([offer.cpus, offer.memory / (gigabytes * 1e9)]
+                            + [offer.gpus] * gpu)) for offer in self.offers)
+        if not found:
+            raise RuntimeError(
+                f"no machine of the Ray cluster has a core, {gigabytes:.1f} GB{' and a GPU' * gpu} "
+                f"for a piece of this work; it has {self.described()}. Add a larger one, or set "
+                "compute.engine to local")
+        return found if self.workers is None else min(found, self.workers)
+
+    def described(self) -> str:
+        """Its machines in words."""
+        return "; ".join(f"{o.cpus:g} CPUs, {o.gpus:g} GPUs, {o.memory / 1e9:.1f} GB"
+                         for o in self.offers) or "no machine"
+
+
+_CLUSTER: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
+
+
+@contextlib.contextmanager
+def on(cluster: Cluster | None) -> Iterator[None]:
+    """Within, pieces are done on a cluster; None is this machine."""
+    token = _CLUSTER.set(cluster)
+    try:
+        yield
+    finally:
+        _CLUSTER.reset(token)
+
+
+def elsewhere() -> bool:
+    """Whether pieces are done on a cluster."""
+    return _CLUSTER.get() is not None
 
 
 def processes_of(workers: int | None, device: str | torch.device) -> int:
-    """Trainings side by side: one on a GPU, else as many as `workers` says, or one a core."""
-    if torch.device(device).type != "cpu":
+    """Trainings side by side on this machine: one on a GPU, else as many as `workers` says, or one
+    a core."""
+    if str(device) != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return workers or min(cores or 1, MOST)
+
+
+def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, processes: int,
+                 device: str | torch.device, gigabytes: float = 1.0) -> Iterator[Result]:
+    """The function's values, in the order of the pieces, each as soon as those before it are there.
+
+    Args:
+        processes: on this machine (`processes_of`); one is this process itself.
+        device: `cuda` pieces take a GPU of the cluster each.
+        gigabytes: of memory, what a piece is known to take in a cluster.
+
+    Raises:
+        RuntimeError: the cluster has no place for a piece, or workers that did it were lost again
+            and again. Whatever the function raises is raised here.
+    """
+    cluster = _CLUSTER.get()
+    if cluster is not None:
+        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu",
+                               gigabytes)
+    elif min(processes, len(pieces)) < 2:
+        yield from (_here(function, piece) for piece in pieces)
+    else:
+        yield from joblib.Parallel(min(processes, len(pieces)), return_as="generator")(
+            joblib.delayed(function)(piece) for piece in pieces)
+
+
+def _here(function: Callable[[Piece], Result], piece: Piece) -> Result:
+    """In this process, whose number of threads stays."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        return function(piece)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: Sequence[Piece],
+                gpu: bool, gigabytes: float) -> Iterator[Result]:
+    """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them."""
+    if not pieces:
+        return
+    ray, places = cluster.ray, cluster.places(gpu, gigabytes)
+    most = places if cluster.workers else AHEAD * places
+    shared = ray.put(function)
+    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
+                      max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
+    waiting, running, found = list(enumerate(pieces))[::-1], {}, {}
+    try:
+        for number in range(len(pieces)):
+            while number not in found:
+                while waiting and len(running) < most:
+                    place, piece = waiting.pop()
+                    running[task.remote(shared, piece)] = place
+                done, _ = ray.wait(list(running), num_returns=1)
+                found[running.pop(done[0])] = _value(ray, done[0])
+            yield found.pop(number)
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+
+
+def _call(function: Callable[[Piece], Result], piece: Piece) -> Result:
+    return function(piece)
+
+
+def _value(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RuntimeError(f"a piece of work was lost with its worker {RETRIES + 1} times "
+                           f"({type(error).__name__}: {said[:200]}); run again to continue with "
+                           "what is missing, or add machines with more memory") from None

@@ -22,11 +22,13 @@ from rowgraph.embeddings import (
     RandomTwin,
 )
 from rowgraph.encoding.encoder import Encoded, RowEncoder, encode
-from rowgraph.encoding.row_vectors import first_rows, without_hidden, write_embeddings
+from rowgraph.encoding.row_texts import first_rows
+from rowgraph.encoding.row_vectors import without_hidden, write_embeddings
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
+from rowgraph.side_by_side import on
 
 SETTINGS = NodeEmbeddingsSettings(dtype="float32")
 TINY = BartCheckpointSettings(checkpoint=None, vocabulary=300, d_model=16, encoder_layers=1,
@@ -355,3 +357,21 @@ def test_vectors_that_do_not_fit_are_not_laid_over_each_other(world, checkpoint,
     write(fewer, checkpoint, tmp_path / "fewer")
     with pytest.raises(EmbeddingError, match=r"tables .*'results'.* have other rows"):
         OverlaidEmbeddings(EmbeddingStore.open(tmp_path / "fewer"), EmbeddingStore.open(written[0]))
+
+
+def test_a_cluster_writes_the_same_bytes_and_encodes_no_finished_shard_again(
+        world, checkpoint, written, cluster, tmp_path):
+    draft, last = tmp_path / "draft", list(world.tables)[-1]
+    found = draft / "state" / "shards" / f"{last}.0.npz"
+    found.parent.mkdir(parents=True)
+    found.write_bytes(b"no vectors")
+    with on(cluster):
+        with pytest.raises(ValueError, match="pickled"):  # read, hence not encoded
+            write(world, checkpoint, draft)
+        found.unlink()
+        finished = {path: path.stat().st_mtime_ns for path in draft.glob("*.npy")}
+        assert len(finished) == len(world.tables) - 1
+        assert write(world, checkpoint, draft) == written[1]
+    assert finished.items() <= {p: p.stat().st_mtime_ns for p in draft.glob("*.npy")}.items()
+    for name in [*(f"{table}.npy" for table in world.tables), "range.npy", "store.json"]:
+        assert (draft / name).read_bytes() == (written[0] / name).read_bytes()

@@ -6,18 +6,21 @@
 standard input, leaves its result in the state folder as it would be left without workers, and
 reports progress and ends as lines of JSON on its standard output. Each training has one thread in
 any case, so that their number changes no byte. A worker ends when its input does, hence with the
-process that started it, however that one ends.
+process that started it, however that one ends. On a cluster the trainings are its pieces of work
+(`rowgraph.side_by_side`), and what they log is heard when each is done.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import queue
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +32,7 @@ from rowgraph.adaptation.ground import Ground, Trained, Training
 from rowgraph.adaptation.layout import ground_of, lay_out
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
 from rowgraph.progress import Log
-from rowgraph.side_by_side import processes_of
+from rowgraph.side_by_side import elsewhere, processes_of, side_by_side
 
 FEW = 50_000  # label rows passed through a graph, all trainings together: not worth a process
 WORD = "rowgraph adaptation "  # marks our lines among others
@@ -52,6 +55,7 @@ class Crew:
         self._workers: list[_Worker] = []
         self._said: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._finished = 0
+        self._token: str | None = None  # of the ground that was laid out for a cluster
 
     def __enter__(self) -> Crew:
         return self
@@ -72,7 +76,7 @@ class Crew:
         missing.sort(key=lambda t: (t.fold, t.seed, t.candidate))  # one's inputs serve the next
         self._finished += len(trainings) - len(missing)
         if self._apart(missing):
-            self._side_by_side(missing)
+            (self._on_cluster if elsewhere() else self._side_by_side)(missing)
         else:
             for training in missing:
                 self.ground.perform(training, self.log).save(self.state / training.name)
@@ -81,7 +85,7 @@ class Crew:
 
     def _apart(self, missing: Sequence[Training]) -> bool:
         ground = self.ground
-        if min(self._most, len(missing)) < 2:
+        if len(missing) < 2 or (self._most < 2 and not elsewhere()):
             return False
         largest = max(held_bytes(v.store, ground.graph) for v in ground.vectors.values())
         rows = sum(ground.fitted_rows(t.fold) * t.epochs for t in missing if "_gnn_" in t.variant)
@@ -110,6 +114,18 @@ class Crew:
                 busy.remove(worker)
                 idle.append(worker)
                 self._count()
+
+    def _on_cluster(self, missing: Sequence[Training]) -> None:
+        folder = self.state.resolve() / "ground"
+        if self._token is None:
+            lay_out(self.ground, folder)
+            self._token = uuid.uuid4().hex
+        for said in side_by_side(
+                functools.partial(_one, folder, self._token, self.state.resolve()), missing,
+                processes=1, device=self.ground.device):
+            for words in said:
+                self.log(*words)
+            self._count()
 
     def _count(self) -> None:
         self._finished += 1
@@ -155,6 +171,20 @@ class _Worker:
             if line.startswith(WORD):
                 said.put((self, json.loads(line.removeprefix(WORD))))
         said.put((self, None))
+
+
+_OPENED: dict[str, Ground] = {}  # what a worker of a cluster keeps, by its token
+
+
+def _one(folder: Path, token: str, state: Path, training: Training) -> list[tuple[Any, ...]]:
+    """One training in a worker of a cluster; what it logged."""
+    torch.set_num_threads(1)
+    if token not in _OPENED:
+        _OPENED.clear()
+        _OPENED[token] = ground_of(folder)
+    said: list[tuple[Any, ...]] = []
+    _OPENED[token].perform(training, lambda *words: said.append(words)).save(state / training.name)
+    return said
 
 
 def _error(name: str, message: str) -> Exception:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from rowgraph.artifacts import Draft, write_json
 from rowgraph.databases.database import Database
 from rowgraph.disk import new_array
 from rowgraph.embeddings import EmbeddingError, EmbeddingStore, OverlaidEmbeddings, mapped
-from rowgraph.encoding.encoder import RowEncoder
+from rowgraph.encoding.encoder import Encoded, RowEncoder
+from rowgraph.encoding.row_texts import first_rows, row_texts
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
+from rowgraph.encoding.shards import Encoding, Shard, shards_of
 from rowgraph.progress import Log
-from rowgraph.rows.linearization import linearize_frame
+from rowgraph.side_by_side import elsewhere
 
 
 def write_embeddings(database: Database, checkpoint_folder: Path,
@@ -131,26 +132,53 @@ def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpo
                    shard: int) -> dict[str, Any]:
     """Encode some tables; what `store.json` says of them."""
     encoder = RowEncoder.open(checkpoint_folder, settings, device)
+    encodings = None
+    if elsewhere():
+        left = [t for t in columns if not draft.path(f"{t}.npy").exists()]
+        encodings = Encoding(database, columns, checkpoint_folder.resolve(), settings, device,
+                             shard, draft.state.resolve() / "shards").of(
+            [s for t in left for s in _shards(database, t, columns[t], draft, shard)])
     tables, done, encoded, of = {}, 0, 0, sum(map(database.num_rows, columns))
-    for table, attributes in columns.items():
-        target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
-        if not target.exists():
-            _encode_table(database, table, attributes, encoder, draft, target, shard,
-                          lambda rows, texts, done=done, encoded=encoded: log(
-                              done + rows, {"encoded_texts": float(encoded + texts)}, of))
-        tables[table] = json.loads(facts.read_text())["table"]
-        done += tables[table]["rows"]
-        encoded += tables[table]["distinct"]
+    try:
+        for table, attributes in columns.items():
+            target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
+            if not target.exists():
+                _encode_table(database, table, attributes, encoder, encodings, draft, target, shard,
+                              lambda rows, texts, done=done, encoded=encoded: log(
+                                  done + rows, {"encoded_texts": float(encoded + texts)}, of))
+            tables[table] = json.loads(facts.read_text())["table"]
+            done += tables[table]["rows"]
+            encoded += tables[table]["distinct"]
+    finally:
+        if encodings is not None:
+            encodings.close()
     return {"database": database.name, "dim": encoder.dim, "dtype": settings.dtype,
             "precision": encoder.precision, "tables": tables}
 
 
+def _shards(database: Database, table: str, columns: list[str], draft: Draft,
+            shard: int) -> list[Shard]:
+    """What is left of a table; where its texts stand first is kept for when they come back."""
+    kept = draft.state / f"{table}.first.npy"
+    if not kept.exists():
+        first_N = first_rows(row_texts(database, table, columns, shard))
+        with open(part := kept.with_suffix(".part"), "wb") as handle:
+            np.save(handle, first_N)
+        part.replace(kept)
+    first_N, progress = mapped(kept), draft.state / f"{table}.json"
+    start = json.loads(progress.read_text()).get("rows", 0) if progress.exists() else 0
+    return shards_of(table, first_N == np.arange(len(first_N)), shard, start)
+
+
 def _encode_table(database: Database, table: str, columns: list[str], encoder: RowEncoder,
-                  draft: Draft, target: Path, shard: int,
+                  encodings: Generator[Encoded] | None, draft: Draft, target: Path, shard: int,
                   log: Callable[[int, int], None]) -> None:
     """Vectors of a table's rows in the state folder, published at the end; continues where it
-    stopped. The texts that are new in a shard are encoded, then earlier ones are looked up."""
-    first_N = first_rows(row_texts(database, table, columns, shard))
+    stopped. The texts that are new in a shard are encoded, here or (`encodings`) on a cluster; then
+    earlier ones are looked up."""
+    kept = draft.state / f"{table}.first.npy"
+    first_N = mapped(kept) if kept.exists() else first_rows(
+        row_texts(database, table, columns, shard))
     distinct_N = first_N == np.arange(len(first_N))
     path, cut = draft.state / f"{table}.npy", draft.state / f"{table}.cut.npy"
     progress = draft.state / f"{table}.json"
@@ -159,11 +187,13 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
         new_array(cut, bool, (len(first_N),)).flush()
         write_json(progress, {"rows": 0})
     start = json.loads(progress.read_text())["rows"]
-    for first, texts in row_texts(database, table, columns, shard, start):
+    texts = row_texts(database, table, columns, shard, start)
+    for first in range(start, len(first_N), shard):
         memory, cut_N = (np.lib.format.open_memmap(p, "r+") for p in (path, cut))
-        rows = np.arange(first, first + len(texts))
+        rows = np.arange(first, min(first + shard, len(first_N)))
         new = rows[distinct_N[rows]]
-        encoded = encoder.encode_distinct(texts.gather(new - first).to_list())
+        encoded = next(encodings) if encodings is not None else encoder.encode_distinct(
+            next(texts)[1].gather(new - first).to_list())
         memory[new] = _finite(encoded.vectors, encoder.settings.dtype, table, new)
         cut_N[new] = encoded.truncated
         cut_N.flush()
@@ -177,40 +207,6 @@ def _encode_table(database: Database, table: str, columns: list[str], encoder: R
     write_json(progress, {"table": {"rows": len(first_N), "distinct": int(distinct_N.sum()),
                                     "truncated": round(share, 6)}})
     path.rename(target)
-
-
-def row_texts(database: Database, table: str, columns: list[str], shard: int,
-              start: int = 0) -> Iterator[tuple[int, pl.Series]]:
-    """Linearized rows of a table from row `start` on, in shards: first row and texts."""
-    for first, frame in _chunks(database, table, columns, shard):
-        if first + frame.height > start:
-            skip = max(0, start - first)
-            yield first + skip, linearize_frame(table, frame[skip:], columns)
-
-
-def _chunks(database: Database, table: str, columns: list[str],
-            rows: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The table in pieces; where a text has no column, frames that hold nothing but their rows."""
-    if columns:
-        yield from database.read_chunks(table, columns, rows)
-    else:
-        count = database.num_rows(table)
-        for first in range(0, count, rows):
-            yield first, pl.select(row=pl.int_range(first, min(first + rows, count)))
-
-
-def first_rows(shards: Iterable[tuple[int, pl.Series]]) -> np.ndarray:
-    """int64 [N]: for each text the place at which an equal one stands first.
-
-    Texts are told apart by two 64-bit hashes: with ten million of them the odds that two different
-    ones share both are below 1 in 10^24.
-    """
-    hashes = [pl.DataFrame({"a": texts.hash(1), "b": texts.hash(2)})
-              for _, texts in shards]
-    if not hashes:
-        return np.zeros(0, dtype=np.int64)
-    place = pl.concat(hashes).with_row_index("place")
-    return place.select(pl.col("place").min().over("a", "b").cast(pl.Int64))["place"].to_numpy()
 
 
 def _finite(vectors: np.ndarray, dtype: str, table: str, rows: np.ndarray) -> np.ndarray:

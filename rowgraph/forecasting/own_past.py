@@ -8,13 +8,13 @@ so there are weights that end at the oldest cut of the tasks' folds, at `val_tim
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import polars as pl
 import safetensors.torch
 import torch
@@ -31,7 +31,7 @@ from rowgraph.forecasting.training import Past, Weights, examine, train
 from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.parallel.group import ALONE, Group
 from rowgraph.progress import Log
-from rowgraph.side_by_side import processes_of
+from rowgraph.side_by_side import processes_of, side_by_side
 from rowgraph.tasks.folds import folds_of
 from rowgraph.tasks.label_tables import Task
 
@@ -105,19 +105,16 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
     keys = {kind: list(found) for kind, found in Names.of(reader).keys.items()}
     ends = {end: moment for end, moment in ends.items() if Questions(reader, moment)}
     jobs = [(end, seed) for end in ends for seed in settings.seeds]
+    one = functools.partial(_one, reading, dict(ends), settings, start, draft.state, device)
     if group.size > 1:
         dealt = len(jobs) >= group.size
-        for end, seed in jobs[group.rank::group.size] if dealt else jobs:
-            _one(reading, dict(ends), end, seed, settings, start, draft.state, device,
-                 ALONE if dealt else group)
+        for job in jobs[group.rank::group.size] if dealt else jobs:
+            one(job, ALONE if dealt else group)
         group.wait()
         if not group.is_writer:
             return {}
-        settings = settings.model_copy(update={"workers": 1})  # only to read what is done
-    workers = max(1, min(processes_of(settings.workers, device), len(jobs)))
-    done = joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_one)(reading, dict(ends), end, seed, settings, start, draft.state, device)
-        for end, seed in jobs)
+    processes = 1 if group.size > 1 else processes_of(settings.workers, device)
+    done = side_by_side(one, jobs, processes=processes, device=device)
     curves, examined = [], []
     for number, ((end, seed), found) in enumerate(zip(jobs, done, strict=True)):
         state = safetensors.torch.load_file(draft.state / f"{end}_{seed}.safetensors")
@@ -143,10 +140,11 @@ def train_on_own_past(reading: Reading, ends: Mapping[str, int], settings: OwnPa
             "questions": {row["score"]: row["value"] for row in means.iter_rows(named=True)}}
 
 
-def _one(reading: Reading, ends: dict[str, int], end: str, seed: int,
-         settings: OwnPastWeightsSettings, start: Weights | None, state: Path,
-         device: str, group: Group = ALONE) -> dict[str, Any]:
+def _one(reading: Reading, ends: dict[str, int], settings: OwnPastWeightsSettings,
+         start: Weights | None, state: Path, device: str, job: tuple[str, int],
+         group: Group = ALONE) -> dict[str, Any]:
     """One training in any process; what it found is in `state` afterwards."""
+    end, seed = job
     facts = state / f"{end}_{seed}.json"
     if facts.exists():
         return json.loads(facts.read_text())

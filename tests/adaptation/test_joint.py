@@ -18,7 +18,7 @@ from rowgraph.adaptation.settings import VARIANTS, DownstreamMetricsSettings, Jo
 from rowgraph.adaptation.vectors import BartVectors
 from rowgraph.artifacts import Draft
 from rowgraph.encoding.encoder import RowEncoder
-from rowgraph.encoding.row_vectors import row_texts
+from rowgraph.encoding.row_texts import row_texts
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 
 NAME = "bart_gnn_joint"

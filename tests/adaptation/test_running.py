@@ -14,6 +14,7 @@ from rowgraph.adaptation.running import run_task
 from rowgraph.adaptation.vectors import BartVectors, HeldEmbeddings, held
 from rowgraph.artifacts import Draft
 from rowgraph.embeddings import RandomTwin
+from rowgraph.side_by_side import on
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run, read_predictions
 
@@ -123,6 +124,18 @@ def test_the_number_of_processes_changes_no_byte_and_none_is_left(evaluate, tmp_
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert len(started) == 2
     assert all(process.poll() is not None for process in started)
+    assert sorted(map(str, alone)) == sorted(map(str, together))
+
+
+def test_a_cluster_gives_the_same_bytes_and_says_the_same(evaluate, cluster, tmp_path,
+                                                          monkeypatch):
+    alone, together = [], []
+    evaluate(tmp_path / "one", log=lambda *said: alone.append(said))
+    monkeypatch.setattr(workers, "FEW", 0)
+    with on(cluster):
+        evaluate(tmp_path / "two", log=lambda *said: together.append(said))
+    assert (tmp_path / "two" / "state" / "ground").exists()
+    assert content(tmp_path / "one") == content(tmp_path / "two")
     assert sorted(map(str, alone)) == sorted(map(str, together))
 
 

@@ -52,6 +52,10 @@ PROFILES = {
     "heads that do not share": (
         setting("bart_checkpoint: {checkpoint: null, heads: 3}"), "must be a multiple of heads"),
     "a device that is none": (setting("compute: {device: gpu}"), "expected auto, cpu or cuda:n"),
+    "an engine that is none": (setting("compute: {engine: spark}"),
+                               "`compute.engine`: should be 'local' or 'ray'"),
+    "an address that is none": (setting("ray: {address: http://host}"),
+                                "`ray.address`: expected auto"),
     "no threads": (setting("compute: {threads: 0}"), "`compute.threads`: should be greater than 0"),
     "no processes": (setting("compute: {processes: 0}"), "`compute.processes`: should be greater"),
     "a sweep that names nothing": (setting("sage_sweep: {a-b: {}}"), "use letters, digits and _"),

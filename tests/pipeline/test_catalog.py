@@ -222,6 +222,8 @@ NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED
     ("row_map", {"rows": 99}, {"row_map", "report"}),
     ("report", {"title": "mine"}, {"report"}),
     ("compute", {"device": "cuda:0"}, set()),
+    ("compute", {"engine": "ray"}, set()),
+    ("ray", {"address": "ray://head:10001", "workers": 8}, set()),
 ])
 def test_a_changed_section_marks_exactly_what_hangs_on_it(section, update, stages):
     assert changed("demo", section, **update) == stages

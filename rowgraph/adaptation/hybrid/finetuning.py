@@ -6,12 +6,12 @@ the weights of each column and relation.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 
@@ -26,7 +26,7 @@ from rowgraph.adaptation.trials import Candidate
 from rowgraph.forecasting.own_past import OwnPast, Reading
 from rowgraph.forecasting.training import CLIP, seeded
 from rowgraph.randomness import generator, stable_seed
-from rowgraph.side_by_side import processes_of
+from rowgraph.side_by_side import processes_of, side_by_side
 from rowgraph.tasks.label_tables import Task
 
 CHECKPOINTS = 4  # of a training, at which it may be stopped
@@ -102,11 +102,9 @@ class FineTuned:
         """Do trainings side by side, as far as they are not done."""
         jobs = [self._job(*one) for one in wanted]
         missing = [job for job in dict.fromkeys(jobs) if job not in self._found]
-        workers = processes_of(self.ground.settings.workers, self.ground.device)
-        workers = min(workers, len(missing))
-        done = (_one(self.ground, job, self.state) for job in missing) if workers < 2 else (
-            joblib.Parallel(workers, return_as="generator")(
-                joblib.delayed(_one)(self.ground, job, self.state) for job in missing))
+        done = side_by_side(
+            functools.partial(_one, self.ground, self.state), missing, device=self.ground.device,
+            processes=processes_of(self.ground.settings.workers, self.ground.device))
         for job, found in zip(missing, done, strict=True):
             self._found[job] = found
 
@@ -140,7 +138,7 @@ class FittedNetwork:
         return [self.answers[f"{regime}_{step}"] for step in steps]
 
 
-def _one(ground: Ground, job: Job, state: Path) -> dict[str, np.ndarray]:
+def _one(ground: Ground, state: Path, job: Job) -> dict[str, np.ndarray]:
     """One training in any process: answers by regime and step."""
     path = state / f"{job.name}.npz"
     if not path.exists():

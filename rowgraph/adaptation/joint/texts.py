@@ -16,7 +16,7 @@ from transformers.models.bart.modeling_bart import BartEncoder
 from rowgraph.artifacts import write_json
 from rowgraph.databases.database import Database
 from rowgraph.encoding.encoder import RowEncoder
-from rowgraph.encoding.row_vectors import row_texts
+from rowgraph.encoding.row_texts import row_texts
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
 
 SHARD = 16_384  # rows that are tokenized at a time

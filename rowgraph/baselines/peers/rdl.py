@@ -9,12 +9,12 @@ are trained with the first seed. Trainings are independent and run side by side,
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.graph.sampling import TemporalNeighborSampler
 from rowgraph.progress import Log
 from rowgraph.randomness import generator, stable_seed
-from rowgraph.side_by_side import processes_of
+from rowgraph.side_by_side import elsewhere, processes_of, side_by_side
 from rowgraph.tasks.choosing import Score, choose
 from rowgraph.tasks.folds import Fold, View, folds_of
 from rowgraph.tasks.label_tables import LabelTable, Task
@@ -37,7 +37,7 @@ from rowgraph.tasks.predictions import Run
 from rowgraph.tasks.regimes import hidden, seen_before, visible_before
 
 VARIANT = "rdl"
-MOST = 4  # processes; each takes two gigabytes or more
+MOST, GIGABYTES = 4, 2.0  # processes, and what each takes or more
 FEW = 20_000  # label rows passed through a graph, all trainings together: not worth processes
 CLAMPED = (2, 98)  # percentiles of fitted targets between which RelBench keeps regressions
 
@@ -185,9 +185,9 @@ class _Trainer:
         missing = [t for t in trainings if load_arrays(self.state / t.name) is None]
         workers = min(processes_of(self.settings.workers, self.device), len(missing), MOST)
         rows = sum(len(t.fitted.newest(self.settings.train_rows)) for t in missing)
-        if workers > 1 and rows * self.settings.epochs >= FEW:
-            jobs = (joblib.delayed(_alone)(self, training) for training in missing)
-            running = joblib.Parallel(workers, return_as="generator_unordered")(jobs)
+        if (workers > 1 or elsewhere()) and rows * self.settings.epochs >= FEW:
+            running = side_by_side(functools.partial(_alone, self), missing, processes=workers,
+                                   device=self.device, gigabytes=GIGABYTES)
         else:
             reader = RowReader(self.task.database, self.settings.text_dim)
             running = (_Fit(self, training, reader).once() for training in missing)

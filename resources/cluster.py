@@ -1,0 +1,88 @@
+"""A Ray cluster: reached, and what it holds. Ray is an extra and imported when it is asked for."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rowgraph.side_by_side import Offer
+
+ANSWER_SECONDS = 10  # that a cluster has to answer
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be had; the message says the next move."""
+
+
+def ray_installed() -> Any:
+    """The package.
+
+    Raises:
+        ClusterError: it is not there.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ClusterError("compute.engine is ray, and Ray is not installed; `pip install "
+                           "'rowgraph[ray]'` here and on every node, or set compute.engine to "
+                           "local") from None
+    return ray
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """The package, connected to a cluster; a connection that is there is used and left.
+
+    Args:
+        address: of `RaySettings`.
+
+    Raises:
+        ClusterError: Ray is not installed, or no cluster answers.
+    """
+    ray = ray_installed()
+    if ray.is_initialized():
+        yield ray
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if IN_A_JOB not in os.environ:  # which hands on what it was given
+        options["runtime_env"] = {"env_vars": worker_environment()}
+    try:
+        _knock(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
+        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ClusterError(
+            f"ray.address is {address} and no cluster answers there ({said[:160]}); start one "
+            "with `ray start --head`, set ray.address to one that runs, or to local for this "
+            "machine alone, or compute.engine to local") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself would wait for minutes where nothing listens."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+
+
+def worker_environment() -> dict[str, str]:
+    """What the processes of a cluster are told: where RowGraph lies, and who is asked for what."""
+    told = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get(
+        "PYTHONPATH", "")])]), "TOKENIZERS_PARALLELISM": "false"}
+    return told | {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "ROWGRAPH_DATABASES")
+                   if name in os.environ}
+
+
+def offers_of(ray: Any) -> list[Offer]:
+    """What the machines of a cluster that are alive hand out."""
+    return [Offer(found.get("CPU", 0.0), found.get("GPU", 0.0), found.get("memory", 0.0))
+            for node in ray.nodes() if node["Alive"] for found in [node["Resources"]]]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rowgraph.side_by_side import Cluster, Offer, elsewhere, on, side_by_side
+
+OFFERS = [Offer(cpus=4, gpus=0, memory=3e9), Offer(cpus=1, gpus=2, memory=64e9)]
+
+
+def slower_at_first(folder: Path, piece: int) -> tuple[int, int]:
+    """The first piece takes longest; the second dies with its worker the first time."""
+    time.sleep(0.5 if piece == 0 else 0)
+    if piece == 1 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return piece, os.getpid()
+
+
+def refuse(piece: int) -> None:
+    raise KeyError(piece)
+
+
+def test_a_cluster_gives_the_pieces_in_order_though_a_worker_is_killed(cluster, tmp_path):
+    with on(cluster):
+        found = list(side_by_side(functools.partial(slower_at_first, tmp_path), range(4),
+                                  processes=1, device="cpu"))
+    assert [piece for piece, _ in found] == [0, 1, 2, 3]
+    assert (tmp_path / "died").exists()
+    assert os.getpid() not in {process for _, process in found}
+    assert not elsewhere()
+
+
+def test_what_a_piece_raises_in_a_cluster_is_raised_as_it_is(cluster):
+    with on(cluster), pytest.raises(KeyError, match="7"):
+        list(side_by_side(refuse, [7], processes=1, device="cpu"))
+
+
+def test_pieces_in_this_process_leave_its_number_of_threads():
+    before = torch.get_num_threads()
+    assert list(side_by_side(torch.set_num_threads, [before + 1], processes=1,
+                             device="cpu")) == [None]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("gpu", "gigabytes", "workers", "places"), [
+    (False, 1.0, None, 4), (False, 2.0, None, 2), (True, 2.0, None, 1), (False, 1.0, 2, 2)])
+def test_places_are_bounded_by_cores_memory_gpus_and_the_setting(gpu, gigabytes, workers, places):
+    assert Cluster(None, OFFERS, workers).places(gpu, gigabytes) == places
+
+
+def test_a_piece_that_no_machine_holds_is_refused_with_what_there_is():
+    with pytest.raises(RuntimeError, match=r"no machine.*100.0 GB and a GPU.*1 CPUs, 2 GPUs, 64"):
+        Cluster(None, OFFERS).places(True, 100.0)
