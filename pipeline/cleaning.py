@@ -14,7 +14,9 @@ from pipeline.printing import print_table
 from resources.champions import needed as compared_by
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError, ArtifactStore
+from rowgraph.remote import Remote
 from rowgraph.retention import Stored, ancestors, kept, stored
+from rowgraph.shared_store import pull, shared_url
 
 
 def clean(environment: Environment, newest: int, delete: bool) -> None:
@@ -30,6 +32,9 @@ def clean(environment: Environment, newest: int, delete: bool) -> None:
     Raises:
         ArtifactError: a run is in progress, MLflow cannot be asked, or a handle is broken.
     """
+    pull(environment.home)  # what any profile of another machine calls its latest
+    if url := shared_url(environment.home):
+        typer.echo(f"This is about the files of this machine; {Remote(url).url} keeps all of its.")
     store = ArtifactStore(environment.home)
     found = stored(store)
     if not found:
