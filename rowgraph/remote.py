@@ -162,6 +162,8 @@ class Remote:
         """
         for batch in _batches(list(files.items())):
             there, here = [self._path(name) for name, _ in batch], [str(p) for _, p in batch]
+            for _, path in batch:
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._tried(f"fetching {batch[0][0]}",
                         lambda there=there, here=here: self._files.get(there, here))
 
@@ -221,8 +223,8 @@ class Remote:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0].rstrip(".")[:200]
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.rstrip(".")[:200]
 
 
 def _batches(items: list[T]) -> Iterable[list[T]]:

@@ -36,7 +36,7 @@ from rowgraph.artifacts import (
 )
 from rowgraph.disk import free_text, is_full
 from rowgraph.locks import held
-from rowgraph.remote import Remote
+from rowgraph.remote import Remote, RemoteError
 
 NAMED_IN = "remote.json"
 RECORDS = ("handles", "champions", "audits")
@@ -283,30 +283,35 @@ class SharedStore(ArtifactStore):
         arriving = folder.with_name(recipe + ".arriving")
         arriving.mkdir(parents=True, exist_ok=True)
         name, size = "/".join(key), sum(f["bytes"] for f in manifest["files"].values())
+        again = f"`rowgraph run --select {name}` makes it again"
         if size > WORTH_A_WORD:
             log.warning("%s: %.1f GB come from %s", name, size / 1e9, self.remote.url)
         waiting = _unlike(arriving, manifest["files"])
         for _ in range(2):
             if waiting:
-                with self._room(), contextlib.suppress(FileNotFoundError):
+                there = self.remote.names(place)
+                lost = [named for f in waiting.items() if (named := _named(place, *f)) not in there]
+                if lost:
+                    self._withdraw(place, lost)
+                    raise DamagedError(f"{self.remote.url}/{lost[0]} is missing; {again}")
+                with self._room():
                     self.remote.fetch({_named(place, file, facts): arriving / file
                                        for file, facts in waiting.items()})
                 waiting = _unlike(arriving, waiting)
         if waiting:
             shutil.rmtree(arriving)
-            said = self._withdraw(place, [_named(place, *item) for item in waiting.items()])
-            raise DamagedError(f"{said}; `rowgraph run --select {name}` makes it again")
+            wrong = [_named(place, *item) for item in waiting.items()]
+            self._withdraw(place, wrong)
+            raise DamagedError(f"{self.remote.url}/{wrong[0]}: the bytes are not those that were "
+                               f"published; {again}")
         write_json(arriving / MANIFEST, manifest)
         super()._finish(Draft(arriving), folder, False)
 
-    def _withdraw(self, place: str, wrong: list[str]) -> str:
-        """Remove a manifest that says what is not so, and the files that are not what it says;
-        returns what is wrong."""
-        lost = sorted(set(wrong) - self.remote.names(place).keys())
-        for name in (f"{place}/{MANIFEST}", *wrong):
-            self.remote.remove(name)
-        return f"{self.remote.url}/{lost[0]} is missing" if lost else (
-            f"{self.remote.url}/{wrong[0]}: the bytes are not those that were published")
+    def _withdraw(self, place: str, wrong: list[str]) -> None:
+        """Remove a manifest that says what is not so, and the files that are not what it says."""
+        with contextlib.suppress(RemoteError):  # one may read there, but not write
+            for name in (f"{place}/{MANIFEST}", *wrong):
+                self.remote.remove(name)
 
     def _manifest(self, key: Key, recipe: str) -> dict[str, Any] | None:
         name = f"{_place(key, recipe)}/{MANIFEST}"
