@@ -21,6 +21,7 @@ WAITS = (1.0, 4.0)  # seconds before a lost connection is tried again
 BATCH = 16  # files that are on their way at a time: so much is lost with a connection
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 MARKER = "rowgraph.json"  # its presence tells an empty store from a wrong address
+MOVE = "write s3://bucket/prefix, file:///folder or the path of a folder"
 REFUSALS = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EROFS}
 
 T = TypeVar("T")
@@ -42,7 +43,9 @@ class Remote:
         from fsspec.core import url_to_fs
 
         self.url = re.sub(r"//[^/@]*@", "//", url)  # for people, without a password
-        protocol = url.split(":")[0]
+        protocol, _, rest = url.partition("://")
+        if not rest.strip("/"):
+            raise RemoteError(f"ROWGRAPH_HOME: {self.url} names no bucket or folder; {MOVE}")
         try:
             self._files, root = url_to_fs(url, use_listings_cache=False)
         except ImportError:
@@ -51,12 +54,8 @@ class Remote:
                               f"`pip install {extra}`, or set ROWGRAPH_HOME to a folder") from None
         except ValueError as error:
             raise RemoteError(f"ROWGRAPH_HOME: {self.url} cannot be opened ({_reason(error)}); "
-                              "write s3://bucket/prefix, file:///folder or the path of a folder"
-                              ) from None
+                              f"{MOVE}") from None
         self.root = root.rstrip("/")
-        if not self.root:
-            raise RemoteError(f"ROWGRAPH_HOME: {self.url} names no bucket or folder; write "
-                              "s3://bucket/prefix, file:///folder or the path of a folder")
         self._local, self._objects = protocol in ("file", "local"), protocol in OBJECT_STORES
 
     def check(self) -> None:
@@ -213,11 +212,11 @@ class Remote:
                         type(error).__name__ == "ParamValidationError"):
                     raise RemoteError(
                         f"{self.url}: {what} was refused ({_reason(error)}); mend the address, the "
-                        "credentials or the rights there, then run again") from error
+                        "credentials or the rights there, then run again") from None
                 if wait is None:
                     raise RemoteError(
                         f"{self.url}: the connection was lost while {what} ({_reason(error)}); see "
-                        "that it can be reached, then run again: what was made is kept") from error
+                        "that it can be reached, then run again: what was made is kept") from None
                 time.sleep(wait)
         raise AssertionError
 
