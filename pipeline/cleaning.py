@@ -78,7 +78,8 @@ def in_progress(environment: Environment, found: list[Stored]) -> list[str]:
     """Who may be using artifacts now: Dagster's runs, and whoever holds an artifact's lock."""
     with environment.instance() as instance:
         running = settle(instance)
-    held = sorted({"/".join(one.key) for one in found if one.kind == "draft" and _locked(one)})
+    held = sorted({"/".join(one.key) for one in found
+                   if one.kind in ("draft", "arriving") and _locked(one)})
     return [*running, *(f"{name} (held by a process)" for name in held)]
 
 

@@ -139,14 +139,20 @@ def _take(home: Path, name: str, data: bytes) -> None:
     path = home / name
     if path.exists() and path.read_bytes() == data:
         return
+    if name.startswith("handles/"):
+        try:
+            handle = json.loads(data)
+            if not all(re.fullmatch(r"\w+", word) for word in (*handle["key"], handle["recipe"])):
+                return
+            _forget_older(home, tuple(handle["key"]), handle["recipe"], handle["data_version"])
+        except (ValueError, KeyError, TypeError):
+            return  # a broken handle is none
+        except ArtifactError:
+            return  # a process here is at it; the next time asks again
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     part.replace(path)
-    if name.startswith("handles/"):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            handle = json.loads(data)
-            _forget_older(home, tuple(handle["key"]), handle["recipe"], handle["data_version"])
 
 
 def _forget_older(home: Path, key: Key, recipe: str, data_version: str) -> None:
