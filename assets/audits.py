@@ -16,8 +16,9 @@ import dagster as dg
 
 from assets.catalog import AssetNode
 from resources.store import StoreResource, read_handle
-from rowgraph.artifacts import Key, file_digest, write_json
+from rowgraph.artifacts import Key, file_digest
 from rowgraph.randomness import digest
+from rowgraph.shared_store import write_record
 
 AUDIT = {"audit_passed": "Nothing that lies in a test row's future moves its prediction. `rowgraph "
                          "audit` tries it, which takes minutes; this shows its last verdict. "
@@ -35,8 +36,7 @@ def keep_verdict(home: Path, key: Key, source: str, findings: Sequence[Any], lin
         line: the verdict in words.
     """
     path = _folder(home, key) / f"{source}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {
+    write_record(home, path, {
         "source": source, "code": code_digest(), "passed": all(f.passed for f in findings),
         "verdict": line, "findings": [asdict(f) for f in findings],
         "audited": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")})

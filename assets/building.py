@@ -68,7 +68,7 @@ def build(context: dg.AssetExecutionContext, node: AssetNode, inputs: Mapping[st
     recipe = recipe_of(node.stage, node.revision, effective, versions)
     started = time.perf_counter()
     _reset_peak_memory()
-    reusable = not force and store.open().usable(node.key, recipe) is not None
+    reusable = not force and store.open().here(node.key, recipe) is not None
     if reusable:
         artifact, _ = store.open().build(node.key, node.revision, effective, versions, _never)
     else:

@@ -7,7 +7,7 @@ import dagster as dg
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
 from assets.forecasting import reading
-from rowgraph.artifacts import Artifact
+from rowgraph.artifacts import Artifact, ArtifactStore
 
 
 def adapted_model(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
@@ -68,7 +68,7 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                                   settings, draft, device=device)
             try:  # a picture beside the list: no list is lost for want of it
                 earlier = check(reading(inputs).database, node.task,
-                                kept(context.resources.store.open().root, node))
+                                kept(context.resources.store.open(), node))
                 checked_chart(earlier, node.name, draft.notes / "came_true.png")
             except (ValueError, KeyError, OSError, PolarsError) as error:
                 context.log.warning(f"earlier predictions could not be checked: {error}")
@@ -79,8 +79,6 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
     return _predictions
 
 
-def kept(root: Path, node: AssetNode) -> list[Path]:
+def kept(store: ArtifactStore, node: AssetNode) -> list[Path]:
     """The folders of all predictions of a task, older ones first."""
-    found = root.joinpath(*node.key).glob("*/manifest.json")
-    return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime)
-            if p.parent.suffix != ".draft"]
+    return [artifact.folder for artifact in reversed(store.finished(node.key))]

@@ -14,7 +14,9 @@ from pipeline.printing import print_table
 from resources.champions import needed as compared_by
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError, ArtifactStore
+from rowgraph.remote import Remote
 from rowgraph.retention import Stored, ancestors, kept, stored
+from rowgraph.shared_store import pull, shared_url
 
 
 def clean(environment: Environment, newest: int, delete: bool) -> None:
@@ -30,6 +32,9 @@ def clean(environment: Environment, newest: int, delete: bool) -> None:
     Raises:
         ArtifactError: a run is in progress, MLflow cannot be asked, or a handle is broken.
     """
+    pull(environment.home)  # what any profile of another machine calls its latest
+    if url := shared_url(environment.home):
+        typer.echo(f"This is about the files of this machine; {Remote(url).url} keeps all of its.")
     store = ArtifactStore(environment.home)
     found = stored(store)
     if not found:
@@ -73,7 +78,8 @@ def in_progress(environment: Environment, found: list[Stored]) -> list[str]:
     """Who may be using artifacts now: Dagster's runs, and whoever holds an artifact's lock."""
     with environment.instance() as instance:
         running = settle(instance)
-    held = sorted({"/".join(one.key) for one in found if one.kind == "draft" and _locked(one)})
+    held = sorted({"/".join(one.key) for one in found
+                   if one.kind in ("draft", "arriving") and _locked(one)})
     return [*running, *(f"{name} (held by a process)" for name in held)]
 
 

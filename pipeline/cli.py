@@ -10,13 +10,15 @@ import typer
 
 from rowgraph.artifacts import ArtifactError
 from rowgraph.profiles import SettingsError, profile_names
+from rowgraph.remote import RemoteError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Relational foundation models from language models and graph neural networks.\n\n"
     "Rows become text, text becomes vectors, keys become edges; a graph network pre-trained over "
     "many databases answers questions about one that it has never seen. Start with `rowgraph run`.",
-    epilog="ROWGRAPH_PROFILE, ROWGRAPH_HOME (default .rowgraph), ROWGRAPH_DATABASES (a folder of "
+    epilog="ROWGRAPH_PROFILE, ROWGRAPH_HOME (default .rowgraph; also s3://bucket/prefix or "
+    "file:///folder, then with ROWGRAPH_CACHE for what is here), ROWGRAPH_DATABASES (a folder of "
     "RelBench 3 folders) and MLFLOW_TRACKING_URI are obeyed by every command.")
 
 
@@ -54,16 +56,14 @@ def run(
     from rich.console import Console
 
     from pipeline.door import problems_of
-    from pipeline.plan import plan, select_assets, with_upstream
+    from pipeline.plan import due
     from pipeline.results import print_results, result_rows
     from pipeline.running import run as run_assets
     from resources.progress import TerminalProgress
 
     environment, console = _environment(profile), Console()
-    planned = plan(environment)
-    chosen = select_assets(planned, select) if select else planned
+    planned, chosen, todo = due(environment, select, force)
     forced = {p.node.key for p in chosen} if force else set()
-    todo = with_upstream(planned, [p for p in chosen if force or p.action != "current"])
     if not todo:
         console.print(f"Nothing to do: all {len(chosen)} assets of the profile "
                       f"'{environment.profile.name}' are up to date.", highlight=False)
@@ -353,8 +353,11 @@ def _refuse(environment: Any, problems: list[str], as_json: bool = False) -> Non
 
 def _environment(profile: str | None) -> Any:
     from pipeline.environment import Environment
+    from rowgraph.shared_store import pull
 
-    return Environment.read(profile)
+    environment = Environment.read(profile)
+    pull(environment.home, environment.profile.name)
+    return environment
 
 
 def _print_costs(console: Any, rows: list[dict[str, Any]], seconds: float) -> None:
@@ -381,7 +384,7 @@ def main() -> None:
     """Entry point: expected errors are one line on standard error and exit status 1."""
     try:
         app()
-    except (SettingsError, ArtifactError, ValueError) as error:
+    except (SettingsError, ArtifactError, RemoteError, ValueError) as error:
         typer.secho(f"rowgraph: {error}", fg="red", err=True)
         sys.exit(1)
     except OSError as error:

@@ -22,6 +22,7 @@ from rowgraph.costs.sizes import ASSUMED_TOKENS_A_ROW, DatabaseFacts, Facts, Fig
 from rowgraph.costs.world import Estimate
 from rowgraph.databases.footers import read_footers
 from rowgraph.databases.settings import DatabaseSettings
+from rowgraph.shared_store import open_store
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _rates_path(environment: Environment, facts: Facts) -> Path | None:
 
 
 def _facts(environment: Environment, planned: list[Planned]) -> Facts:
-    store = ArtifactStore(environment.home)
+    store = open_store(environment.home)
     by_key = {p.node.key: p for p in planned}
     tokens = _tokens_a_row(environment, store)
     databases = {d.name: _database(store, by_key["source", part(d.name)], d, tokens)

@@ -12,6 +12,9 @@ from dagster._core.instance.ref import InstanceRef
 from pipeline.home import HomeError, make_home
 from resources.databases import extra_tasks_of
 from rowgraph.profiles import Profile, SettingsError, load_profile
+from rowgraph.randomness import digest
+from rowgraph.remote import Remote
+from rowgraph.shared_store import share
 from rowgraph.shipped import shipped
 
 UI, MLFLOW_UI = "http://127.0.0.1:3000", "http://127.0.0.1:5000"  # as `rowgraph ui` has them
@@ -24,7 +27,8 @@ class Environment:
 
     Args:
         profile: read and validated.
-        home: artifacts, handles, Dagster's and MLflow's databases (ROWGRAPH_HOME, `.rowgraph`).
+        home: artifacts, handles, Dagster's and MLflow's databases (ROWGRAPH_HOME, `.rowgraph`);
+            where ROWGRAPH_HOME is a URL, this machine's part of it (ROWGRAPH_CACHE).
         databases: a folder of RelBench 3 folders (ROWGRAPH_DATABASES).
         tracking_uri: an MLflow server (MLFLOW_TRACKING_URI); None is SQLite below `home`.
         hub: whether databases may come from the Hugging Face Hub (HF_HUB_OFFLINE unset).
@@ -129,12 +133,28 @@ class Environment:
 
 
 def home_of() -> Path:
-    """The home (ROWGRAPH_HOME), which may be yet to come, but nothing else than a folder.
+    """The home (ROWGRAPH_HOME), which may be yet to come, but nothing else than a folder; where it
+    is a URL, this machine's folder for it (ROWGRAPH_CACHE, `.rowgraph/cache/<digest>`).
 
     Raises:
         SettingsError: it is something else.
+        RemoteError: a URL that cannot be opened.
     """
     given = os.environ.get("ROWGRAPH_HOME") or ".rowgraph"
+    if "://" not in given:
+        return _folder("ROWGRAPH_HOME", given)
+    Remote(given)
+    home = _folder("ROWGRAPH_CACHE", os.environ.get("ROWGRAPH_CACHE")
+                   or f".rowgraph/cache/{digest(given)[:16]}")
+    try:
+        share(home, given)
+    except OSError as error:
+        raise SettingsError(f"ROWGRAPH_CACHE: {error.filename} cannot be written "
+                            f"({error.strerror}); set it to a folder of your own") from None
+    return home
+
+
+def _folder(variable: str, given: str) -> Path:
     path = Path(os.path.realpath(os.path.expanduser(given)))
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
@@ -144,7 +164,7 @@ def home_of() -> Path:
         return path
     except OSError as error:
         wrong = f"cannot be a folder ({error.strerror})"
-    raise SettingsError(f"ROWGRAPH_HOME: {given[:200]} {wrong}; set it to a folder of your own, or "
+    raise SettingsError(f"{variable}: {given[:200]} {wrong}; set it to a folder of your own, or "
                         "unset it")
 
 

@@ -10,8 +10,9 @@ from assets.tables import figure
 from pipeline.environment import Environment
 from resources.provenance import code_in_words
 from resources.store import read_handle
-from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key
+from rowgraph.artifacts import Artifact, ArtifactError, Key
 from rowgraph.evaluation.scores import headlines
+from rowgraph.shared_store import open_store
 
 
 def lineage(environment: Environment, name: str) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class _Store:
 
     def __init__(self, environment: Environment, nodes: dict[Key, AssetNode]):
         self.environment, self.nodes = environment, nodes
-        self.store = ArtifactStore(environment.home)
+        self.store = open_store(environment.home)
         self._finished: dict[Key, list[Artifact]] = {}
 
     def finished(self, key: Key) -> list[Artifact]:
@@ -89,8 +90,8 @@ class _Store:
         seen, layer = {}, [artifact]
         while layer:
             nearer = [up for a in layer for _, up in self.inputs(a).values() if up]
-            layer = [up for up in {a.folder: a for a in nearer}.values() if up.folder not in seen]
-            seen |= {a.folder: a for a in layer}
+            layer = [up for up in {a.place: a for a in nearer}.values() if up.place not in seen]
+            seen |= {a.place: a for a in layer}
         return list(seen.values())
 
     def downstream(self, artifact: Artifact) -> list[Artifact]:
@@ -113,7 +114,7 @@ class _Store:
         defaults = type(self.nodes[artifact.key].section).model_construct().effective()
         return {
             "asset": "/".join(artifact.key), "data_version": artifact.data_version,
-            "recipe": artifact.recipe, "folder": str(artifact.folder), "bytes": artifact.size,
+            "recipe": artifact.recipe, "folder": str(artifact.place), "bytes": artifact.size,
             "made_at": origin.get("made_at") or _published(artifact),
             "seconds": origin.get("seconds"), "peak_mib": origin.get("peak_mib"),
             "device": origin.get("device"), "code": origin.get("code"),
@@ -129,7 +130,7 @@ class _Store:
 
 
 def _published(artifact: Artifact) -> str:
-    moment = (artifact.folder / "manifest.json").stat().st_mtime
+    moment = (artifact.folder / "manifest.json").stat().st_mtime  # of older ones
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 

@@ -11,10 +11,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+import typer
+
 from assets.catalog import AssetNode, catalog, part
 from pipeline.environment import Environment
 from resources.store import read_handle
 from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, recipe_of
+from rowgraph.shared_store import DamagedError, open_store
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Planned:
 
 def plan(environment: Environment) -> list[Planned]:
     """The plan of a profile, upstream before downstream."""
-    store = ArtifactStore(environment.home)
+    store = open_store(environment.home)
     planned: dict[Key, Planned] = {}
     for key, node in catalog(environment.profile).items():
         waiting = [planned[up].node.name for up in node.inputs.values()
@@ -67,6 +70,35 @@ def plan(environment: Environment) -> list[Planned]:
         known = handle is not None and handle.get("recipe") == recipe
         planned[key] = Planned(node, "current" if known else "reuse", "finished", artifact)
     return list(planned.values())
+
+
+def due(environment: Environment, patterns: Iterable[str] | None,
+        force: bool) -> tuple[list[Planned], list[Planned], list[Planned]]:
+    """What a run has to do, with the files that it starts from in this home.
+
+    What arrives damaged out of a shared store is said and planned to be made again.
+
+    Returns:
+        The plan, what the patterns choose of it, and what is to be materialized for that.
+    """
+    said = set()
+    while True:
+        planned = plan(environment)
+        chosen = select_assets(planned, patterns) if patterns else planned
+        todo = with_upstream(planned, [p for p in chosen if force or p.action != "current"])
+        made = {p.node.key for p in todo}
+        needed = {up for p in todo for up in p.node.inputs.values()} - made
+        try:
+            for p in planned:
+                if p.node.key in needed:
+                    _ = p.artifact.folder
+        except DamagedError as error:
+            if str(error) in said:  # one may read there, but not write
+                raise
+            said.add(str(error))
+            typer.secho(f"{error} (doing so now)", fg="yellow", err=True)
+            continue
+        return planned, chosen, todo
 
 
 def select_assets(planned: Iterable[Planned], patterns: Iterable[str]) -> list[Planned]:

@@ -8,7 +8,8 @@ from assets.catalog import AssetNode, catalog, part
 from pipeline.environment import Environment
 from pipeline.schedules import SCORED
 from resources.store import read_handle
-from rowgraph.artifacts import ArtifactStore, Key
+from rowgraph.artifacts import Key
+from rowgraph.shared_store import open_store
 
 
 def predict(environment: Environment, name: str, at: str | None, out: Path | None, explain: bool,
@@ -95,7 +96,7 @@ def check(environment: Environment, name: str, as_json: bool) -> None:
         raise ValueError(f"{failures[0].asset} failed. {failures[0].error}")
     folder = latest(environment, node.inputs["source"]).folder
     found = check_rows(Database.open(folder), node.task,
-                       kept(ArtifactStore(environment.home).root, node))
+                       kept(open_store(environment.home), node))
     if not found:
         raise ValueError(f"{name} was never asked; make predictions with `rowgraph predict {name} "
                          f"--profile {_profile(environment)}`")
@@ -136,7 +137,7 @@ def node_of(environment: Environment, name: str) -> AssetNode:
 def latest(environment: Environment, key: Key) -> Any:
     """The artifact that was recorded last."""
     handle = read_handle(environment.home, environment.profile.name, key)
-    return ArtifactStore(environment.home).find(key, handle["recipe"])
+    return open_store(environment.home).find(key, handle["recipe"])
 
 
 def _profile(environment: Environment) -> str:

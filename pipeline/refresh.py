@@ -6,6 +6,7 @@ from pipeline.environment import Environment
 from pipeline.plan import plan
 from pipeline.schedules import REFRESH
 from rowgraph.randomness import digest
+from rowgraph.shared_store import pull
 
 NAME = "refresh_out_of_date"
 TAG = "rowgraph/refresh"
@@ -29,6 +30,7 @@ def refresh_out_of_date(environment: Environment) -> dg.SensorDefinition:
 def refresh(instance: dg.DagsterInstance,
             environment: Environment) -> dg.RunRequest | dg.SkipReason:
     """One tick: a run request for what is out of date, or the reason for none."""
+    pull(environment.home, environment.profile.name)
     due = [p for p in plan(environment) if p.action != "current"]
     if not due:
         return dg.SkipReason("everything is up to date")

@@ -15,7 +15,7 @@ def result_rows(environment: Any) -> list[dict[str, Any]]:
 
     from pipeline.plan import plan
     from resources.store import read_handle
-    from rowgraph.artifacts import ArtifactStore
+    from rowgraph.shared_store import open_store
 
     report = next(p for p in plan(environment) if p.node.stage == "report")
     artifact = report.artifact
@@ -24,7 +24,7 @@ def result_rows(environment: Any) -> list[dict[str, Any]]:
         if handle is None:
             raise ArtifactError(f"the profile '{environment.profile.name}' has no report yet; "
                                 f"make it with `rowgraph run -p {environment.profile.name}`")
-        artifact = ArtifactStore(environment.home).find(report.node.key, handle["recipe"])
+        artifact = open_store(environment.home).find(report.node.key, handle["recipe"])
         typer.secho("These results are out of date (`rowgraph plan` says why).", fg="yellow",
                     err=True)
     artifact.verify()

@@ -17,7 +17,8 @@ from typing import Any
 
 from resources.registry import MODELS, training_of
 from resources.store import read_handle
-from rowgraph.artifacts import Artifact, ArtifactStore, Key, write_json
+from rowgraph.artifacts import Artifact, Key
+from rowgraph.shared_store import open_store, write_record
 
 ASKING = ("downstream_metrics", "rowgraph_metrics")  # stages that ask models about tasks
 CROWNED, STAYS = "crowned", "stays"
@@ -58,7 +59,7 @@ class Champions:
 
     def __init__(self, home: Path, profile: str):
         self.home, self.profile = Path(home), profile
-        self.store = ArtifactStore(self.home)
+        self.store = open_store(self.home)
         self.path = self.home / "champions" / f"{profile}.json"
 
     def read(self) -> dict[str, dict[str, Any]]:
@@ -74,8 +75,7 @@ class Champions:
 
     def write(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, records)
+        write_record(self.home, self.path, records)
 
     def candidates(self, inputs: Mapping[str, Artifact]) -> dict[str, Candidate]:
         """The models behind a report, by asset; those whose latest training has not been measured
@@ -171,9 +171,13 @@ class Champions:
         from rowgraph.evaluation.retraining import Measured
 
         return {question: Measured(m["task"], m["variant"],
-                                   *(self.store.folder(tuple(m[of][0]), m[of][1])
+                                   *(self._folder(tuple(m[of][0]), m[of][1])
                                      for of in ("source", "predictions")))
                 for question, m in facts["measured"].items()}
+
+    def _folder(self, key: Key, recipe: str) -> Path:
+        found = self.store.usable(key, recipe)
+        return found.folder if found else self.store.folder(key, recipe)
 
 
 def _measured(artifact: Artifact, metrics: Artifact, source: Artifact) -> dict[str, dict[str, Any]]:

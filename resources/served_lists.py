@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from resources.store import read_handle
-from rowgraph.artifacts import ArtifactError, ArtifactStore
+from rowgraph.artifacts import ArtifactError
+from rowgraph.shared_store import open_store
 
 STAGES = ("source", "entity_graph", "cell_store")
 
@@ -27,7 +28,7 @@ def list_of_today(home: Path, profile: str, database: str, model: Path) -> pl.Da
     from rowgraph.serving.model import AdaptedModel
     from rowgraph.serving.predicting import table_of
 
-    store = ArtifactStore(home)
+    store = open_store(home)
 
     def folder(stage: str) -> Path:
         key = stage, database

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, write_json
+from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key
+from rowgraph.shared_store import open_store, pull, write_record
 
 VERIFIED = 1 << 30  # bytes of an artifact that are read through before it is used: a second
 
@@ -22,8 +23,8 @@ class StoreResource(dg.ConfigurableResource):
     profile: str
 
     def open(self) -> ArtifactStore:
-        """The store below `home`."""
-        return ArtifactStore(Path(self.home))
+        """The store below `home`, and what that is shared by."""
+        return open_store(Path(self.home))
 
     def facts(self) -> list[dict]:
         """What the profile's latest artifacts cost and where they come from, by asset: `asset`,
@@ -70,22 +71,25 @@ class HandleIOManager(dg.ConfigurableIOManager):
     home: str
     profile: str
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Learn what other machines have made, where the home is shared."""
+        pull(Path(self.home), self.profile)
+
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Record the artifact as the asset's latest."""
         path = handle_path(Path(self.home), self.profile, tuple(context.asset_key.path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"key": list(obj.key), "recipe": obj.recipe,
-                          "data_version": obj.data_version})
+        write_record(Path(self.home), path, {"key": list(obj.key), "recipe": obj.recipe,
+                                             "data_version": obj.data_version})
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """The upstream's latest artifact, checked against its manifest."""
         key = tuple(context.asset_key.path)
         handle = read_handle(Path(self.home), self.profile, key)
-        artifact = handle and ArtifactStore(Path(self.home)).find(key, handle["recipe"])
+        artifact = handle and open_store(Path(self.home)).find(key, handle["recipe"])
         if not artifact:
             raise ArtifactError(f"{'/'.join(key)} has no finished artifact for the profile "
                                 f"'{self.profile}'; materialize it first: `rowgraph run --profile "
                                 f"{self.profile} --select {'/'.join(key)}`")
-        if sum(facts["bytes"] for facts in artifact.manifest["files"].values()) <= VERIFIED:
+        if artifact.size <= VERIFIED:
             artifact.verify()
         return artifact

@@ -17,7 +17,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,25 @@ class DiskFullError(ArtifactError):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished artifact. `folder / name` is one of `files`."""
+    """A finished artifact. `folder / name` is one of `files`.
+
+    Args:
+        place: where its files lie, or will once `bring` was called.
+        bring: brings the files of a shared store; None where they are here.
+    """
 
     key: Key
     recipe: str
-    folder: Path
+    place: Path
     manifest: dict[str, Any]
+    bring: Callable[[Artifact], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        if self.bring is not None:
+            self.bring(self)
+        return self.place
 
     @property
     def data_version(self) -> str:
@@ -82,9 +95,10 @@ class Artifact:
         Raises:
             ArtifactError: a file's bytes are not those that were published.
         """
+        folder = self.folder
         for name, facts in self.manifest["files"].items():
-            if file_digest(self.folder / name) != facts["digest"]:
-                raise ArtifactError(f"{self.folder / name}: the bytes are not those that were "
+            if file_digest(folder / name) != facts["digest"]:
+                raise ArtifactError(f"{folder / name}: the bytes are not those that were "
                                     "published; rebuild it with `rowgraph run --force --select "
                                     f"{'/'.join(self.key)}`")
 
@@ -138,8 +152,16 @@ MANIFEST_TYPES = {
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest of a finished artifact; None where the file is none, whatever it is."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        return parse_manifest(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_manifest(data: bytes) -> dict[str, Any] | None:
+    """As `read_manifest`, of a file's bytes."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or not all(
             isinstance(content.get(name), kind) for name, kind in MANIFEST_TYPES.items()):
@@ -199,6 +221,10 @@ class ArtifactStore:
             warnings.warn(f"{error} (doing so now)", stacklevel=2)
             return None
 
+    def here(self, key: Key, recipe: str) -> Artifact | None:
+        """As `usable`, with its files in this home."""
+        return self.usable(key, recipe)
+
     def finished(self, key: Key) -> list[Artifact]:
         """Every finished artifact of a key, newest first; broken manifests are passed over."""
         paths = self.root.joinpath(*key).glob("*/manifest.json")
@@ -242,7 +268,7 @@ class ArtifactStore:
         folder = self.folder(key, recipe)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with held(folder.with_name(recipe + ".lock"), "/".join(key)):
-            if not force and (found := self.usable(key, recipe)) is not None:
+            if not force and (found := self._reusable(key, recipe)) is not None:
                 return found, True
             draft = Draft(folder.with_name(recipe + ".draft"))
             if force:
@@ -262,9 +288,17 @@ class ArtifactStore:
                 raise DiskFullError(f"{draft.folder}: the disk is full ({free_text(self.root)}); "
                                     "free space or set ROWGRAPH_HOME to a larger disk, then run "
                                     "again: what is finished is kept") from error
-            manifest = json.loads(written.read_text())
-            _publish(draft, folder)
+            self._finish(draft, folder, force)
+            manifest = json.loads((folder / "manifest.json").read_text())
         return Artifact(key, recipe, folder, manifest), False
+
+    def _reusable(self, key: Key, recipe: str) -> Artifact | None:
+        """What `build` finds while it holds the lock."""
+        return self.usable(key, recipe)
+
+    def _finish(self, draft: Draft, folder: Path, force: bool) -> None:
+        """Publish what was made."""
+        _publish(draft, folder)
 
     def delete(self, key: Key, folder: Path) -> None:
         """Delete a finished artifact or a draft of a key; links are removed, never followed.
@@ -345,12 +379,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def json_bytes(content: Any) -> bytes:
+    """JSON as files of ours have it."""
+    return (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old file or the whole new one."""
     temporary = path.with_name(path.name + ".part")
-    with open(temporary, "w") as handle:
-        json.dump(content, handle, indent=1, sort_keys=True, allow_nan=False)
-        handle.write("\n")
+    with open(temporary, "wb") as handle:
+        handle.write(json_bytes(content))
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from rowgraph.artifacts import ArtifactError, ArtifactStore, Key
 
-OURS = re.compile(r"[0-9a-f]{16}(\.draft|\.old)?")
+OURS = re.compile(r"[0-9a-f]{16}(\.draft|\.old|\.arriving)?")
 DEEPEST = 4  # parts of a key
 RECORDS = {"predictions": "lists are kept to be scored when their horizon has passed"}
 
@@ -27,7 +27,7 @@ class Stored:
 
     Args:
         kind: `finished`; `draft`: begun and interrupted, or in work; `old`: being deleted or
-            replaced when its process ended.
+            replaced when its process ended; `arriving`: on its way out of a shared store.
         bytes: of all its files.
         written: when its newest file was, seconds since 1970.
         manifest: of a finished one.
@@ -35,7 +35,7 @@ class Stored:
 
     key: Key
     folder: Path
-    kind: Literal["finished", "draft", "old"]
+    kind: Literal["finished", "draft", "old", "arriving"]
     bytes: int
     written: float
     manifest: Mapping[str, Any] | None = None
@@ -73,7 +73,7 @@ def kept(found: list[Stored], newest: int, needed: Mapping[Path, str]) -> dict[P
     reasons, ranks = {}, {}
     for one in found:
         rank = 0
-        if one.kind != "old":
+        if one.kind in ("finished", "draft"):
             rank = ranks[one.key] = ranks.get(one.key, 0) + 1
         if one.folder in needed:
             reasons[one.folder] = needed[one.folder]

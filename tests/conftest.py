@@ -12,8 +12,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Small worlds that several rooms are tested on.
-pytest_plugins = ("tests.worlds.races", "tests.worlds.texts", "tests.worlds.windows",
-                  "tests.worlds.models")
+pytest_plugins = ("tests.worlds.buckets", "tests.worlds.races", "tests.worlds.texts",
+                  "tests.worlds.windows", "tests.worlds.models")
 
 
 @pytest.fixture(scope="session")

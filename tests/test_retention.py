@@ -48,6 +48,13 @@ def test_of_each_asset_the_newest_are_kept(store):
     assert doomed(store, 3) == set()
 
 
+def test_half_a_copy_out_of_a_shared_store_is_nobodys_newest(store):
+    made = make(store, ("source", "a"), 1, age=3)
+    half = made.folder.with_name("0" * 16 + ".arriving")
+    half.mkdir()
+    assert doomed(store, 1) == {half}
+
+
 def test_what_is_needed_is_kept_however_old_it_is(store):
     old = make(store, ("report",), 1, age=3)
     new = make(store, ("report",), 2)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rowgraph.shared_store import share
 from tests.bad_inputs.database_inputs import FOLDERS, FOUND_IN_LABELS, FOUND_IN_VALUES, TASKS
 from tests.bad_inputs.place import Place, setting, written
 from tests.bad_inputs.profile_inputs import PATHS, PROFILES
@@ -58,6 +59,22 @@ ENVIRONMENT = {
     "a home whose storage is a file": (lambda p: (p.home.mkdir(), (p.home / "dagster").touch()),
                                        "home/dagster cannot be written (File exists)",
                                        commands("run")),
+    "a home behind a protocol that nobody knows": (
+        variable("ROWGRAPH_HOME", "nope://bucket/prefix"),
+        "nope://bucket/prefix cannot be opened", NO_HOME),
+    "a shared folder that is not there": (
+        variable("ROWGRAPH_HOME", "file://{root}/share"), "there is no such bucket or folder; make",
+        NO_HOME),
+    "a home that is shared and names nothing": (
+        variable("ROWGRAPH_HOME", "file://"), "names no bucket or folder; write s3://", NO_HOME),
+    "a home that is shared by another URL": (
+        lambda p: (share(p.home, "file:///elsewhere"), p.environ("ROWGRAPH_CACHE", str(p.home)),
+                   p.environ("ROWGRAPH_HOME", f"file://{p.root}")),
+        "holds what is shared by file:///elsewhere; set ROWGRAPH_CACHE", NO_HOME),
+    "a cache that is a file": (
+        lambda p: (p.home.write_text(""), p.environ("ROWGRAPH_CACHE", str(p.home)),
+                   p.environ("ROWGRAPH_HOME", f"file://{p.root}")),
+        "home is no folder; set", NO_HOME),
     "no folder of databases": (variable("ROWGRAPH_DATABASES", "{root}/x"), "/x is no folder", ALL),
     "a file of databases": (variable("ROWGRAPH_DATABASES", "{root}/tiny.yaml"), "is no fold", ALL),
     "databases of a long name": (variable("ROWGRAPH_DATABASES", "x" * 5000), "is no folder", ALL),
