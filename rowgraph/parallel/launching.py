@@ -117,13 +117,13 @@ class Torchrun:
         self._words = order.with_suffix(".log")
         with open(self._words, "w") as words:
             self._launcher = subprocess.Popen(
-                [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                # Workers started anew would find the addresses of the dead in the launcher's store.
+                ["env", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", sys.executable,
+                 "-m", "torch.distributed.run", "--standalone",
                  "--nproc-per-node", str(processes), "--max-restarts", str(RESTARTS),
                  "-m", "rowgraph.parallel.worker", str(order), ATTACHED],
                 stdin=subprocess.PIPE, stdout=words, stderr=words,
-                cwd=Path(__file__).resolve().parents[2], start_new_session=True,
-                # Workers started anew would find the addresses of the dead in the launcher's store.
-                env=os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"})
+                cwd=Path(__file__).resolve().parents[2], start_new_session=True)
 
     def running(self) -> bool:
         """Whether the launcher lives."""

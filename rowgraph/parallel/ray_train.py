@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from rowgraph.parallel.group import PATIENCE
 from rowgraph.parallel.launch import RESTARTS, Launch
@@ -37,7 +37,7 @@ class RayTrain:
         self._ours = not ray.is_initialized()
         if self._ours:
             connect(launch.ray_address, launch.processes)
-        environment = {k: os.environ[k] for k in ("PYTHONPATH",) if k in os.environ}
+        environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         workers = launch.processes if fewest is None else (fewest, launch.processes)
         self._fit = _fit.options(runtime_env={"env_vars": environment}).remote(
             str(order), workers, launch.gpus, environment)
@@ -92,4 +92,4 @@ def _fit(order: str, workers: int | tuple[int, int], gpus: bool, environment: di
 
 
 def _work(config: dict[str, str]) -> None:
-    work(Path(config["order"]))
+    work(Path(config["order"]), str(get_device()))

@@ -26,8 +26,12 @@ from rowgraph.parallel.trainings import train
 ATTACHED = "--attached"  # the worker ends once its standard input does
 
 
-def work(order: Path) -> None:
-    """Do this worker's part of an order."""
+def work(order: Path, gpu: str) -> None:
+    """Do this worker's part of an order.
+
+    Args:
+        gpu: which is this worker's, as torch names it, where the order is one for GPUs.
+    """
     answer = answer_of(order)
     if answer.exists():  # started anew after an error that would come again
         return
@@ -35,8 +39,8 @@ def work(order: Path) -> None:
     if facts["threads"]:
         torch.set_num_threads(facts["threads"])
     device = facts["device"]
-    if device != "cpu":  # Ray says which of a node's GPUs is whose
-        device = os.environ.get("ACCELERATE_TORCH_DEVICE", f"cuda:{os.environ['LOCAL_RANK']}")
+    if device != "cpu":
+        device = gpu
         torch.cuda.set_device(device)
     group = Group.joined(device)
     with open(progress_of(order), "a") as lines:
@@ -87,4 +91,4 @@ def _end_with_starter() -> None:
 if __name__ == "__main__":
     if sys.argv[2:] == [ATTACHED]:
         threading.Thread(target=_end_with_starter, daemon=True).start()
-    work(Path(sys.argv[1]))
+    work(Path(sys.argv[1]), f"cuda:{torch.distributed.get_node_local_rank(0)}")

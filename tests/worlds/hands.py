@@ -14,4 +14,4 @@ def hand(order, rank, size, port):
     """Be one worker of an order."""
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size),
                       MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    work(order)
+    work(order, "no GPU")
