@@ -55,7 +55,7 @@ def write_example(folder: str | Path) -> Database:
             "id": np.arange(BOOKS), "title": ["Emma", "Dracula", "Ulysses", "Kim"],
             "price": [8.5, 9.0, 14.0, 7.25]}),
         "orders": pl.DataFrame({
-            "id": number, "placed": day, "customer_id": customer, "book_id": number * 5 % BOOKS,
+            "id": number, "placed": day, "customer_id": customer, "book_id": number // 3 % BOOKS,
             "copies": 1 + number % 3})}
     for name, frame in tables.items():
         frame.write_parquet(folder / "db" / f"{name}.parquet")

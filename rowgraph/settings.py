@@ -99,8 +99,8 @@ def _device(name: str) -> str:
 class ComputeSettings(Section):
     """Where it runs; nothing here may change a result beyond rounding."""
 
-    device: Annotated[str, AfterValidator(_device)] = neutral("auto")
-    threads: Count | None = neutral(None)
+    device: Annotated[str, AfterValidator(_device)] = neutral("auto")  # auto, cpu or cuda:n
+    threads: Count | None = neutral(None)  # of PyTorch on a CPU; null = its own choice
     processes: Count = neutral(1)  # of each training: one a GPU, or a share of the cores
     engine: Literal["local", "ray"] = neutral("local")  # this machine, or the cluster of `ray`
 
