@@ -39,17 +39,17 @@ def text() -> str:
     stages: dict[str, list] = {}
     for node, made in zip(nodes.values(), build_assets(profile), strict=True):
         stages.setdefault(node.stage, []).append((node, made))
-    overview = table(("stage", "key", "made from"), [
-        (f"[`{stage}`](#{stage})", key_of(members[0][0]), ", ".join(
+    overview = table(("asset", "made from"), [
+        (f"[`{key_of(members[0][0])}`](#{stage})", ", ".join(
             f"`{up}`" for up in upstream(members)) or "–") for stage, members in stages.items()])
     return HEAD + "\n" + overview + "".join(_stage(*pair) for pair in stages.items())
 
 
 def key_of(node) -> str:
     """The form of a key."""
-    parts = [node.stage, *(["&lt;database&gt;"] if node.database else []),
-             *(["&lt;task&gt;"] if node.task else [])]
-    return "/".join(parts) + ("/&lt;name&gt;" if node.stage == "sage_sweep" else "")
+    parts = [node.stage, *(["<database>"] if node.database else []),
+             *(["<task>"] if node.task else [])]
+    return "/".join(parts) + ("/<name>" if node.stage == "sage_sweep" else "")
 
 
 def upstream(members: list) -> list[str]:
@@ -60,7 +60,7 @@ def upstream(members: list) -> list[str]:
 def _stage(stage: str, members: list) -> str:
     node, made = members[0]
     spec = next(iter(made.specs))
-    facts = [f"Key: {key_of(node)}", "Settings: " + (
+    facts = [f"Key: `{key_of(node)}`", "Settings: " + (
         f"[`{stage}`](settings.md#{stage})" if stage not in ("source", "sage_sweep") else
         "[`databases`](settings.md#databases)" if stage == "source" else
         "those of [`sage_weights`](settings.md#sage_weights)")]

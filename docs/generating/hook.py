@@ -67,10 +67,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page, config: MkDocsConfig, files: Files) -> str:
-    """Put figures in the place of `<!-- figure: name -->`, and links in that of record names."""
+    """Put figures in the place of `<!-- figure: name -->` and links in that of record names; keep
+    means and their spreads on one line."""
     from docs.generating import figures
 
-    return FIGURE.sub(lambda found: getattr(figures, found[1])(), linked(markdown, page.file))
+    text = linked(markdown, page.file).replace(" ± ", "\u00a0±\u00a0")
+    return FIGURE.sub(lambda found: getattr(figures, found[1])(), text)
 
 
 def linked(markdown: str, file: File) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; bars inside cells are escaped."""
+    """A table; a cell is one line, its bars are escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(c).replace("|", "\\|") for c in line) + " |\n"
-                   for line in lines)
+    cells = ([" ".join(str(c).split()).replace("|", "\\|") for c in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
