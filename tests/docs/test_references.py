@@ -1,6 +1,7 @@
 """The generated references say everything that there is."""
 
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -9,6 +10,8 @@ from docs.generating import assets_page, commands_page, settings_page
 from pipeline.cli import app
 from rowgraph.profiles import STAGES, Profile
 from rowgraph.settings import Section
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +50,11 @@ def test_every_command_and_option_is_on_the_page():
         for param in command.params:
             shown = param.opts[-1] if param.param_type_name == "option" else param.name
             assert shown in part, f"{name} {shown}"
+
+
+def test_what_re_runs_is_said_of_every_section():
+    page = (ROOT / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+)", page.split("## What re-runs")[1], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert named >= {*STAGES, "databases", "splits", "sage_sweep", "task_settings"} - {
+        "entity_graph"}  # has no settings

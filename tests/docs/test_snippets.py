@@ -120,6 +120,12 @@ def test_a_query_on_a_page_can_be_read(page):
         parse(query)
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_what_a_file_outside_the_site_links_to_exists(name):
+    for link in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / name).read_text()):
+        assert (ROOT / link).exists(), link
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_target_of_make_exists(page):
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
