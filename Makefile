@@ -33,7 +33,7 @@ $(VENV)/.docs: $(VENV)/.ready
 	@touch $@
 
 docs: $(VENV)/.docs  ## The documentation site, strictly, into site/
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 ui: $(VENV)/.ready  ## Dagster UI and MLflow on 127.0.0.1
 	$(BIN)/rowgraph ui
