@@ -116,5 +116,6 @@ def _ray_address(address: str) -> str:
 class RaySettings(Section):
     """Which Ray cluster does the work where `compute.engine` is `ray`; no result depends on it."""
 
+    # auto (the cluster that this machine belongs to), local, ray://host:10001 or host:6379
     address: Annotated[str, AfterValidator(_ray_address)] = neutral("auto")
     workers: Count | None = neutral(None)  # pieces of work at once; null = what the cluster holds
