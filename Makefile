@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo shop test lint ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
+.PHONY: demo shop test lint docs ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
 	bench-health bench-device bench-kumo bench-stops clean help
 
 help:  ## What there is
@@ -27,6 +27,13 @@ test: $(VENV)/.ready  ## The test suite
 lint: $(VENV)/.ready  ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## The documentation site, strictly, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 ui: $(VENV)/.ready  ## Dagster UI and MLflow on 127.0.0.1
 	$(BIN)/rowgraph ui

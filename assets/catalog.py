@@ -75,7 +75,15 @@ def part(name: str) -> str:
 
 
 def catalog(profile: Profile) -> dict[Key, AssetNode]:
-    """Every asset of a profile, upstream before downstream."""
+    """Every asset of a profile, upstream before downstream.
+
+    Examples:
+        >>> from assets.catalog import catalog
+        >>> from rowgraph.profiles import load_profile
+        >>> nodes = catalog(load_profile("demo"))
+        >>> list(nodes[("linearized_corpus",)].inputs)
+        ['sampled_rows__rel_flights', 'sampled_rows__rel_grocery', 'sampled_rows__rel_survivor']
+    """
     nodes = _Nodes(profile)
     papers = profile.with_papers_models
     heldout = profile.by_role("heldout")

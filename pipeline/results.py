@@ -11,6 +11,7 @@ COLUMNS = ("database", "task", "regime", "variant", "metric", "n_test", "seeds",
 
 
 def result_rows(environment: Any) -> list[dict[str, Any]]:
+    """The measured rows of a profile's latest report; none before the first."""
     import polars as pl
 
     from pipeline.plan import plan

@@ -22,6 +22,7 @@ def model_name(profile: str, key: Key) -> str:
     several; of a kept model `rowgraph-<profile>-<db>-<task>`, without the database where the
     profile has its name.
 
+    >>> from resources.registry import model_name
     >>> model_name("demo", ("bart_checkpoint",))
     'rowgraph-demo-bart_checkpoint'
     >>> model_name("shop", ("adapted_model", "shop", "churn"))

@@ -57,6 +57,22 @@ class EmbeddingStore:
 
     Raises:
         EmbeddingError: a table is missing, or has another number of vectors than rows.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.embeddings import EmbeddingStore
+        >>> from rowgraph.example import write_example, write_example_vectors
+        >>> folder = tempfile.mkdtemp()
+        >>> store = write_example_vectors(write_example(folder), folder)
+        >>> store.num_rows("orders"), store.dim, store.dtype
+        (88, 16, 'float16')
+        >>> store.gather("books", [2, 0]).shape
+        torch.Size([2, 16])
+        >>> EmbeddingStore.open(Path(folder) / "vectors", {"books": 5})
+        Traceback (most recent call last):
+        ...
+        rowgraph.embeddings.EmbeddingError: ... table books has 5 rows, found vectors ...
     """
 
     def __init__(self, folder: Path, num_rows: Mapping[str, int] | None = None):

@@ -64,7 +64,17 @@ Tag = Annotated[str, AfterValidator(_is_tag)]
 
 
 class Profile(Section):
-    """One experiment: its databases and the settings of every stage."""
+    """One experiment: its databases and the settings of every stage.
+
+    Examples:
+        >>> from rowgraph.profiles import load_profile
+        >>> profile = load_profile("demo")
+        >>> [d.name for d in profile.by_role("heldout")]
+        ['rel-baseball']
+        >>> profile.sage_weights.hidden, profile.of_task(
+        ...     "evaluation", "rel-baseball", "player-all-star").bootstrap
+        (64, 1000)
+    """
 
     name: str
     folders: tuple[str, ...] = ()  # of the profile's file and of those that it extends

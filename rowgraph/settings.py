@@ -99,8 +99,8 @@ def _device(name: str) -> str:
 class ComputeSettings(Section):
     """Where it runs; nothing here may change a result beyond rounding."""
 
-    device: Annotated[str, AfterValidator(_device)] = neutral("auto")
-    threads: Count | None = neutral(None)
+    device: Annotated[str, AfterValidator(_device)] = neutral("auto")  # auto, cpu or cuda:n
+    threads: Count | None = neutral(None)  # of PyTorch on a CPU; null = its own choice
     processes: Count = neutral(1)  # of each training: one a GPU, or a share of the cores
     engine: Literal["local", "ray"] = neutral("local")  # this machine, or the cluster of `ray`
 
@@ -116,5 +116,6 @@ def _ray_address(address: str) -> str:
 class RaySettings(Section):
     """Which Ray cluster does the work where `compute.engine` is `ray`; no result depends on it."""
 
+    # auto (the cluster that this machine belongs to), local, ray://host:10001 or host:6379
     address: Annotated[str, AfterValidator(_ray_address)] = neutral("auto")
     workers: Count | None = neutral(None)  # pieces of work at once; null = what the cluster holds

@@ -40,19 +40,20 @@ class JointSettings(Section):
 class AdaptationSettings(Section):
     """One training on a task's label rows (Sections 4.4 and 5)."""
 
+    # what a test row may see: docs/decisions/regimes.md
     regimes: tuple[Regime, ...] = Field(("frozen_db", "rolling"), min_length=1)
-    variants: tuple[Variant, ...] = Field(SEQUENTIAL, min_length=1)
-    seeds: Seeds = (0, 1, 2, 3, 4)
+    variants: tuple[Variant, ...] = Field(SEQUENTIAL, min_length=1)  # rows of the ablation
+    seeds: Seeds = (0, 1, 2, 3, 4)  # trainings of each variant
     epochs: int = Field(10, gt=0)  # trained; where folds choose, the most that can be chosen
     train_rows: int | None = Field(None, gt=0)  # newest label rows used; null = all
-    batch: int = Field(512, gt=0)
+    batch: int = Field(512, gt=0)  # label rows of a step
     # docs/decisions/downstream.md
     learning_rate: LearningRate = 1e-3
-    head_hidden: int = Field(128, gt=0)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    head_hidden: int = Field(128, gt=0)  # channels of the head
+    dropout: float = Field(0.1, ge=0, lt=1)  # in head and network
     date_dim: int = Field(32, gt=0)  # Section 5.1
-    fan_out: FanOut = (20, 10)
-    sampling: Literal["latest", "uniform"] = "uniform"
+    fan_out: FanOut = (20, 10)  # neighbours of a node per edge type, for each layer
+    sampling: Literal["latest", "uniform"] = "uniform"  # of neighbours: the newest, or any
 
     @model_validator(mode="after")
     def _each_once(self):

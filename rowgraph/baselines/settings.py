@@ -19,7 +19,7 @@ class BaselineMetricsSettings(SplitSettings):
 
     # Of classification and regression; a recommendation task has its own.
     baselines: tuple[Baseline, ...] = Field(BASELINES, min_length=1)
-    seeds: Seeds = (0, 1, 2, 3, 4)
+    seeds: Seeds = (0, 1, 2, 3, 4)  # of the trees
     trees: int = Field(200, gt=0)  # at most; how many is chosen on folds
     bags: int = Field(2, gt=0)  # LightGBMs whose mean is one seed of the Data Scientist
     linear_features: int = Field(300, gt=0)  # of highest gain that the linear model is given

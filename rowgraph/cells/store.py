@@ -90,6 +90,19 @@ class Cells:
 
     Args:
         sheets: by table, then `numbers`, `moments` and `codes`.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.artifacts import Draft
+        >>> from rowgraph.cells.settings import CellStoreSettings
+        >>> from rowgraph.cells.store import Cells, write_cell_store
+        >>> from rowgraph.example import write_example
+        >>> database, folder = write_example(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> _ = write_cell_store(database, CellStoreSettings(), Draft(folder))
+        >>> sheet = Cells.open(folder, database).sheets["books"]["numbers"]
+        >>> [cell.column.name for cell in sheet.cells], sheet.values[:, 0].argsort().tolist()
+        (['price'], [3, 0, 1, 2])
     """
 
     sheets: dict[str, dict[str, Sheet]]

@@ -55,10 +55,12 @@ class World:
 
     @property
     def database(self) -> DatabaseFacts:
+        """Facts of the database that is asked about."""
         return self.of(self.name)
 
     @property
     def shape(self) -> ModelShape:
+        """Sizes of the language model."""
         if self.facts.shape is None:
             raise Unknown
         return self.facts.shape
@@ -72,13 +74,20 @@ class World:
 
     @property
     def corpus_rows(self) -> Figure:
+        """Rows of the corpus, of all pre-training databases."""
         return sum((self.drawn_rows(d.name) for d in self.profile.by_role("pretrain")), NOTHING)
 
     @property
     def pretrain(self) -> list[DatabaseFacts]:
+        """Facts of every pre-training database."""
         return [self.of(d.name) for d in self.profile.by_role("pretrain")]
 
     def of(self, name: str | None) -> DatabaseFacts:
+        """Facts of a database.
+
+        Raises:
+            Unknown: nothing is known of it yet.
+        """
         if name is None or (found := self.facts.databases.get(name)) is None:
             raise Unknown
         return found
@@ -89,6 +98,7 @@ class World:
 
 
 def batch_nodes(facts: DatabaseFacts, batch: int, fan_out: tuple[int, ...]) -> Figure:
+    """Nodes of a sampled batch, at most every row of its database."""
     nodes = nodes_a_seed(facts.edges_a_row, fan_out)
     drawn = Figure(min(batch, facts.rows.value) * nodes, "assumed")
     return drawn.at_most(facts.rows)

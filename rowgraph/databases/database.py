@@ -55,6 +55,19 @@ class Database:
 
     What is read holds a cell only if it was known with its row: who asks with a seed's time may
     ask for all (`late`) and then owes it to `known_at` to hide what the seed may not see.
+
+    Examples:
+        >>> import tempfile
+        >>> from rowgraph.example import write_example
+        >>> database = write_example(tempfile.mkdtemp())
+        >>> database.num_rows("orders"), database.tables["orders"].fkeys
+        (88, {'customer_id': 'customers', 'book_id': 'books'})
+        >>> database.read("books")["title"].to_list()
+        ['Emma', 'Dracula', 'Ulysses', 'Kim']
+        >>> database.keys("orders", "customer_id")[:4]
+        array([0, 3, 6, 1])
+        >>> database.without([("books", "price")]).columns("books")
+        ['id', 'title']
     """
 
     name: str

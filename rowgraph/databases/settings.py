@@ -16,11 +16,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")  # of a folder and of an as
 class DatabaseSettings(Section):
     """One database of a profile."""
 
-    name: str
+    name: str  # of a folder in ROWGRAPH_DATABASES, an embedded builder or the hub
+    # pretrain: others learn from it; heldout: it is asked about
     role: Literal["pretrain", "heldout"]
     entities: int | None = Field(None, gt=0)  # embedded builders: entities drawn; null = in full
     max_rows_per_table: int | None = Field(None, gt=0)  # Section 4.2: larger tables are subsampled
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()  # of a held-out database: what is asked
     expected_rows: int | None = Field(None, gt=0)  # after subsampling; for `rowgraph plan` alone
     knowledge: dict[str, Any] = Field({})  # when cells were known: rowgraph.databases.knowledge
 

@@ -59,6 +59,19 @@ class RowEncoder:
 
     Raises:
         CheckpointError: the tokenizer has tokens that the model has no embedding of.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.encoding.encoder import RowEncoder
+        >>> from rowgraph.encoding.settings import NodeEmbeddingsSettings
+        >>> from rowgraph.example import write_example, write_example_vectors
+        >>> folder = tempfile.mkdtemp()
+        >>> store = write_example_vectors(write_example(folder), folder)
+        >>> encoder = RowEncoder.open(Path(folder) / "checkpoint", NodeEmbeddingsSettings(), "cpu")
+        >>> found = encoder.encode_distinct(["<table> books <attr> title <value> Emma"])
+        >>> found.vectors.shape, found.truncated.tolist()
+        ((1, 16), [False])
     """
 
     def __init__(self, model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast,

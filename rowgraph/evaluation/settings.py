@@ -14,7 +14,7 @@ from rowgraph.tasks.settings import LabelSettings
 class EvaluationSettings(LabelSettings):
     """How figures get their intervals: docs/decisions/statistics.md."""
 
-    bootstrap: int = Field(1000, gt=1)
+    bootstrap: int = Field(1000, gt=1)  # resamples of an interval
     fewest_dates: int = Field(5, gt=1)  # with fewer test dates entities are resampled instead
     headline: str | None = "rowgraph"  # the model of the one answer; else the best on validation
     reference: str | None = "rowgraph"  # whom models are compared with; else the headline's

@@ -18,5 +18,5 @@ class WindowFeaturesSettings(SplitSettings):
     half_lives: tuple[Annotated[float, Field(gt=0)], ...] = (3, 12)  # of label history, horizons
     two_hops: bool = True  # paths of two foreign keys and more
     frequent_values: int = Field(6, ge=0)  # values of a column whose share is a feature
-    label_history: bool = True
-    max_features: int = Field(1_000, gt=0)
+    label_history: bool = True  # the entity's own past labels as features
+    max_features: int = Field(1_000, gt=0)  # kept, near paths first

@@ -89,6 +89,21 @@ class WindowFeatures:
     Args:
         folder: of the artifact.
         columns: what each feature is, in order: name, path, column, aggregate, window, kind.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.artifacts import Draft
+        >>> from rowgraph.example import write_example, write_example_task
+        >>> from rowgraph.features.settings import WindowFeaturesSettings
+        >>> from rowgraph.features.store import WindowFeatures, write_window_features
+        >>> task = write_example_task(write_example(tempfile.mkdtemp()))
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = write_window_features(
+        ...     task, WindowFeaturesSettings(max_features=20), Draft(folder), log=lambda *_: None)
+        >>> features = WindowFeatures.open(folder)
+        >>> len(features.names), features.matrix("test_rolling").shape
+        (20, (8, 20))
     """
 
     folder: Path

@@ -151,7 +151,26 @@ class EncoderShape:
 
 
 class RowGraphEncoder(nn.Module):
-    """Vectors [B, V] of the seeds of a batch."""
+    """Vectors [B, V] of the seeds of a batch.
+
+    Examples:
+        One untrained encoder reads the bookshop; it would read any other database with the same
+        weights.
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from rowgraph.example import read_example, write_example
+        >>> from rowgraph.forecasting.encoder import EncoderShape, untrained
+        >>> from rowgraph.forecasting.names import Names
+        >>> reader = read_example(write_example(tempfile.mkdtemp()))
+        >>> day = 86_400_000_000
+        >>> batch = reader.batch(
+        ...     "customers", rows=np.array([0, 3]), before=np.array([20_000 * day] * 2),
+        ...     horizon=np.array([30 * day] * 2), ahead=np.zeros(2, np.int64))
+        >>> encoder = untrained(EncoderShape(width=16, output=8), seed=0)
+        >>> encoder(batch, Names.of(reader)).shape
+        torch.Size([2, 8])
+    """
 
     def __init__(self, shape: EncoderShape):
         super().__init__()

@@ -80,6 +80,13 @@ class Reader:
         cells: as the task sees them.
         past: microseconds, `val_timestamp`: what describes the database is older.
         fan_out: neighbours per edge type in each of two hops, the newest.
+
+    Examples:
+        >>> import tempfile
+        >>> from rowgraph.example import read_example, write_example
+        >>> reader = read_example(write_example(tempfile.mkdtemp()))
+        >>> reader.graph.num_nodes["orders"], len(reader.relations["customers"])
+        (88, 1)
     """
 
     def __init__(self, graph: EntityGraph, cells: Cells, past: int, fan_out: tuple[int, int]):

@@ -44,6 +44,21 @@ class EntityGraph:
         num_nodes: rows of each table.
         times: int64 [num_nodes] per table, microseconds since 1970, `TIMELESS` or `NEVER`.
         adjacency: by edge type, for each foreign key one in either direction.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.example import write_example
+        >>> from rowgraph.graph.entity_graph import EntityGraph, build_entity_graph
+        >>> graph = build_entity_graph(write_example(tempfile.mkdtemp()))
+        >>> dict(graph.num_nodes), graph.num_edges
+        ({'customers': 8, 'books': 4, 'orders': 88}, 352)
+        >>> graph.edge_types[0]
+        ('orders', 'f2p_customer_id', 'customers')
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> graph.save(folder)
+        >>> EntityGraph.load(folder).num_edges
+        352
     """
 
     node_types: tuple[str, ...]
@@ -191,6 +206,15 @@ def build_entity_graph(database: Database) -> EntityGraph:
     Raises:
         GraphError: a primary key is not the row number, or a foreign key names a row that its
             table does not have.
+
+    Examples:
+        >>> import tempfile
+        >>> from rowgraph.example import write_example
+        >>> from rowgraph.graph.entity_graph import build_entity_graph
+        >>> database = write_example(tempfile.mkdtemp())
+        >>> graph = build_entity_graph(database.without([("orders", "book_id")]))
+        >>> [relation for _, relation, _ in graph.edge_types]
+        ['f2p_customer_id', 'rev_f2p_customer_id']
     """
     num_nodes = {table: database.num_rows(table) for table in database.tables}
     times = {table: database.times(table) for table in database.tables}

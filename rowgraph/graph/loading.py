@@ -42,6 +42,26 @@ class LoaderSampler(BaseSampler):
         sampler: draws the neighbourhoods.
         seed: of the draws. Equal seeds draw equal neighbourhoods whatever the batches, also in
             the next epoch: assign another to `seed` before it for another draw.
+
+    Examples:
+        >>> import tempfile
+        >>> import torch
+        >>> from torch_geometric.loader import NodeLoader
+        >>> from rowgraph.example import write_example, write_example_vectors
+        >>> from rowgraph.graph.entity_graph import build_entity_graph
+        >>> from rowgraph.graph.loading import EmbeddingFeatures, EntityGraphStore, LoaderSampler
+        >>> from rowgraph.graph.sampling import TemporalNeighborSampler
+        >>> folder = tempfile.mkdtemp()
+        >>> database = write_example(folder)
+        >>> store, graph = write_example_vectors(database, folder), build_entity_graph(database)
+        >>> data = EmbeddingFeatures(store, graph), EntityGraphStore(graph)
+        >>> sampler = LoaderSampler(TemporalNeighborSampler(graph, (3, 2)), seed=0)
+        >>> loader = NodeLoader(
+        ...     data, sampler, input_nodes=("customers", torch.arange(8)),
+        ...     input_time=torch.full((8,), database.val_timestamp), batch_size=4)
+        >>> batch = next(iter(loader))
+        >>> batch["customers"].x.shape[1], len(batch["customers"].seed_time)
+        (16, 4)
     """
 
     def __init__(self, sampler: TemporalNeighborSampler, seed: int):

@@ -121,6 +121,24 @@ class TemporalNeighborSampler:
     Raises:
         GraphError: a fan-out that says nothing, or not the same number of hops for every edge
             type of the graph.
+
+    Examples:
+        The two newest orders of customer 3, as of two days:
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from rowgraph.example import write_example
+        >>> from rowgraph.graph.entity_graph import build_entity_graph
+        >>> from rowgraph.graph.sampling import TemporalNeighborSampler
+        >>> database = write_example(tempfile.mkdtemp())
+        >>> sampler = TemporalNeighborSampler(build_entity_graph(database), (2, 2), "latest")
+        >>> asked = np.array(["2024-04-01", "2024-09-01"], "datetime64[us]").astype("int64")
+        >>> batch = sampler.sample("customers", np.array([3, 3]), asked, seed=0)
+        >>> batch.n_id["orders"].tolist(), batch.batch["orders"].tolist()
+        ([17, 9, 57, 49], [0, 0, 1, 1])
+        >>> seen = database.times("orders")[batch.n_id["orders"].numpy()]
+        >>> [str(day) for day in seen.astype("datetime64[us]").astype("datetime64[D]")]
+        ['2024-03-09', '2024-02-06', '2024-08-16', '2024-07-15']
     """
 
     def __init__(self, graph: EntityGraph, fan_out: FanOut,

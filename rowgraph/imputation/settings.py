@@ -13,12 +13,12 @@ class ImputationMetricsSettings(Section):
     rows_per_column: int = Field(200, gt=0)  # cells asked of a column, at most
     min_rows: int = Field(20, gt=0)  # a column with fewer cells to ask is skipped
     fit_rows: int = Field(5_000, gt=1)  # rows of a table that baselines are fitted on, at most
-    trees: int = Field(100, gt=0)
+    trees: int = Field(100, gt=0)  # of LightGBM
     classes: int = Field(50, gt=1)  # most frequent values that LightGBM chooses from
     max_new_tokens: int = Field(32, gt=0)  # of a generated cell
-    bootstrap: int = Field(500, gt=0)
-    seed: int = 0
-    batch: Count = neutral(32)
+    bootstrap: int = Field(500, gt=0)  # resamples of an interval
+    seed: int = 0  # of the draw of cells
+    batch: Count = neutral(32)  # rows at once on the device
 
     @model_validator(mode="after")
     def _a_column_can_be_asked_enough(self):

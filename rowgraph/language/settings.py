@@ -23,12 +23,12 @@ class BartCheckpointSettings(Section):
     dropout: float = Field(0.1, ge=0, lt=1)
     initial_std: float | None = Field(None, gt=0)  # null = by width: docs/decisions/collapse.md
     # Both:
-    max_tokens: int = Field(1024, ge=8)
-    mask_table: float = Field(0.30, ge=0, le=1)
-    mask_attribute: float = Field(0.20, ge=0, le=1)
-    mask_value: float = Field(0.40, ge=0, le=1)
-    epochs: int = Field(50, gt=0)
-    effective_batch: int = Field(128, gt=0)
+    max_tokens: int = Field(1024, ge=8)  # of a row; what is longer is cut, and counted
+    mask_table: float = Field(0.30, ge=0, le=1)  # chance that a table name is masked
+    mask_attribute: float = Field(0.20, ge=0, le=1)  # chance that an attribute name is
+    mask_value: float = Field(0.40, ge=0, le=1)  # chance that a cell's value is
+    epochs: int = Field(50, gt=0)  # over the training rows of the corpus
+    effective_batch: int = Field(128, gt=0)  # rows of an optimizer step
     learning_rate: LearningRate = 3e-5  # docs/decisions/fine-tuning.md
     warmup_fraction: float = Field(0.06, ge=0, lt=1)  # docs/decisions/fine-tuning.md
     weight_decay: float = Field(0.01, ge=0)  # docs/decisions/fine-tuning.md
@@ -37,11 +37,11 @@ class BartCheckpointSettings(Section):
     bag_of_tokens_weight: float = Field(0.0, ge=0)  # docs/decisions/collapse.md
     min_spread: float = Field(0.05, ge=0)  # docs/decisions/collapse.md
     min_effective_rank: float = Field(4.0, ge=1)  # docs/decisions/collapse.md
-    health_rows: int = Field(2_000, gt=1)
-    seed: int = 0
+    health_rows: int = Field(2_000, gt=1)  # rows of the test split whose vectors are looked at
+    seed: int = 0  # of weights, masks and order
     seeds: Seeds | None = None  # several language models, over which an evaluation averages
-    device_batch: Count = neutral(16)
-    save_steps: Count = neutral(500)
+    device_batch: Count = neutral(16)  # rows at once on the device
+    save_steps: Count = neutral(500)  # between two savings
 
     @model_validator(mode="after")
     def _heads_share_the_width(self):

@@ -18,6 +18,7 @@ BETTER = {True: "↑", False: "↓"}
 def metric_name(metric: str, higher_is_better: bool | None = None) -> str:
     """A metric as people write it, with an arrow that points to better.
 
+    >>> from rowgraph.reports.notation import metric_name
     >>> metric_name("roc_auc", True)
     'ROC-AUC ↑'
     """
@@ -36,6 +37,7 @@ def digits_of(metric: str, value: float | None) -> int:
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     """A number without the zero before its point; a dash where there is none.
 
+    >>> from rowgraph.reports.notation import number
     >>> number(0.7134), number(-0.02, sign=True), number(None), number(1234.5, 1)
     ('.713', '−.020', '–', '1,234.5')
     """

@@ -43,7 +43,8 @@ class PublishedFigure(Section):
 class ReportSettings(Section):
     """What the report shows beside the measured rows."""
 
-    title: str = "RowGraph results"
+    title: str = "RowGraph results"  # of the page
+    # figures of others: a list, or the name of a CSV file beside the profile
     published: tuple[PublishedFigure, ...] = ()
 
 
@@ -51,4 +52,4 @@ class RowMapSettings(Section):
     """The maps of rows before and after the GNN (Figures 6 and 7): docs/decisions/report.md."""
 
     rows: int = Field(2_000, ge=50)  # drawn evenly over the tables
-    seed: int = 0
+    seed: int = 0  # of the draw, and of t-SNE

@@ -53,6 +53,11 @@ def linearize(table: str, attributes: Sequence[str], values: Sequence[object]) -
         table: its name.
         attributes: column names, in order.
         values: one for each attribute.
+
+    Examples:
+        >>> from rowgraph.rows.linearization import linearize
+        >>> linearize("books", ["title", "price", "series"], ["Emma", 8.0, None])
+        '<table> books <attr> title <value> Emma <attr> price <value> 8 <attr> series <value>'
     """
     parts = [TABLE, escape(table)]
     for attribute, value in zip(attributes, values, strict=True):

@@ -48,6 +48,23 @@ class HeteroGraphSAGE(nn.Module):
             next; `sum` multiplies it by their number (docs/decisions/sage.md).
         generator: draws the initial weights; None leaves them to torch's global generator.
         projections: `own`, a linear layer per node type as in the paper, or `shared`.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from rowgraph.example import write_example, write_example_vectors
+        >>> from rowgraph.graph.entity_graph import build_entity_graph
+        >>> from rowgraph.graph.sampling import TemporalNeighborSampler
+        >>> from rowgraph.sage.model import HeteroGraphSAGE
+        >>> folder = tempfile.mkdtemp()
+        >>> database = write_example(folder)
+        >>> store = write_example_vectors(database, folder)
+        >>> sampler = TemporalNeighborSampler(build_entity_graph(database), (3, 2))
+        >>> batch = sampler.sample("customers", np.arange(5), None, seed=0)
+        >>> x = {table: store.gather(table, rows) for table, rows in batch.n_id.items()}
+        >>> model = HeteroGraphSAGE(store.dim, list(database.tables), 32, 2, "mean")
+        >>> model(x, batch).shape
+        torch.Size([5, 32])
     """
 
     def __init__(self, in_dim: int, node_types: Sequence[str], hidden: int, layers: int,

@@ -12,7 +12,7 @@ from rowgraph.settings import Section
 class AdaptedModelSettings(Section):
     """Whether a task's model is fitted for good; of forecasts of classes and numbers."""
 
-    fit: bool = False
+    fit: bool = False  # keep a model of the task, to ask it for predictions
 
 
 class PredictionsSettings(Section):

@@ -49,6 +49,14 @@ def folds_of(task: Task, count: int) -> tuple[Fold, ...]:
         task: train and validation labels are dealt out.
         count: folds wanted, at least 1. Older ones that would have less than a tenth of the
             training rows to fit on, or labels of one class only on either side, are left out.
+
+    Examples:
+        >>> import tempfile
+        >>> from rowgraph.example import write_example, write_example_task
+        >>> from rowgraph.tasks.folds import folds_of
+        >>> task = write_example_task(write_example(tempfile.mkdtemp()))
+        >>> [(fold.name, len(fold.fit), len(fold.score)) for fold in folds_of(task, 3)]
+        [('2024-09-01', 64, 8)]
     """
     known, train, dates = task.known, len(task.train), task.dates
     cut = task.database.val_timestamp

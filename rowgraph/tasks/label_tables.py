@@ -82,6 +82,13 @@ class LabelTable:
         rows: int64 [n], row numbers in the entity table.
         times: int64 [n], microseconds: the seeds' own timestamps.
         target: float64 [n], or `Destinations` of n rows: `rowgraph.tasks.kinds` says what.
+
+    Examples:
+        >>> import numpy as np
+        >>> from rowgraph.tasks.label_tables import LabelTable
+        >>> labels = LabelTable(np.array([4, 4, 7]), np.array([10, 20, 20]), np.ones(3))
+        >>> labels.newest(2).rows
+        array([4, 7])
     """
 
     rows: np.ndarray
@@ -128,6 +135,17 @@ class Task:
         whole: of a task with a share of its labels (`rowgraph.tasks.thinning`): the one with all.
         told_test: int64, positions of the test rows whose outcomes become known to later seeds;
             None is all.
+
+    Examples:
+        >>> import tempfile
+        >>> from rowgraph.example import write_example, write_example_task
+        >>> task = write_example_task(write_example(tempfile.mkdtemp()))
+        >>> task.entity_table, task.task_type, task.primary
+        ('customers', 'binary_classification', 'roc_auc')
+        >>> len(task.train), len(task.val), len(task.test)
+        (64, 8, 8)
+        >>> task.test.rows.tolist(), task.test.target.tolist()
+        ([0, 1, 2, 3, 4, 5, 6, 7], [0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     """
 
     name: str

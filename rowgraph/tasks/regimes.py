@@ -56,6 +56,18 @@ def visible_before(times: np.ndarray, regime: Regime, split: Split, database: Da
 
     Raises:
         ValueError: an unknown regime or split.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from rowgraph.example import write_example
+        >>> from rowgraph.tasks.regimes import visible_before
+        >>> database = write_example(tempfile.mkdtemp())
+        >>> asked = np.array(["2024-12-01"], "datetime64[us]").astype("int64")
+        >>> for regime in ("rolling", "frozen_db"):
+        ...     print(visible_before(asked, regime, "test", database).astype("datetime64[us]")[0])
+        2024-12-01T00:00:00.000000
+        2024-11-01T00:00:00.000001
     """
     if regime not in get_args(Regime):
         raise ValueError(f"regime '{regime}' does not exist; known: {', '.join(get_args(Regime))}")

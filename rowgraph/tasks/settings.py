@@ -23,6 +23,7 @@ class LabelSettings(Section):
 class SplitSettings(LabelSettings):
     """One look for every stage of a task; a profile's `splits` sets it everywhere at once."""
 
+    # what a test row may see: docs/decisions/regimes.md
     regimes: Regimes = ("frozen_db", "rolling")
     folds: int = Field(3, gt=0)  # docs/decisions/folds.md
-    final_fit: FinalFit = "train_and_validation"
+    final_fit: FinalFit = "train_and_validation"  # the labels that the chosen model is fitted on

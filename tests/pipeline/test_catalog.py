@@ -194,7 +194,7 @@ def changed(name, section, **update):
     return {key[0] for key in before if before[key] != after[key]}
 
 
-# The table "what re-runs" of the README, row by row.
+# The table "what re-runs" of docs/operating.md, row by row.
 METRICS = {"downstream_metrics", "evaluation", "report"}
 OURS = {"rowgraph_metrics", "evaluation", "report"}
 TRAINED_SAGE = {"sage_weights", "row_map", *METRICS}

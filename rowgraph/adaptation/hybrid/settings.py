@@ -19,7 +19,7 @@ class RowgraphMetricsSettings(SplitSettings):
 
     parts: tuple[Part, ...] = Field(BLENDED, min_length=1)  # of the blend
     beside: tuple[Part, ...] = ("pretrained", "zero_shot")  # rows of the table alone
-    seeds: Seeds = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)  # of trees and fine-tuning
     untrained: int = Field(3, gt=0)  # encoders of random weights whose answers are averaged
     fit_rows: int | None = Field(20_000, gt=0)  # newest label rows fitted on; null = all
     choice_rows: int | None = Field(12_000, gt=0)  # of them, where folds choose; null = all
@@ -27,10 +27,10 @@ class RowgraphMetricsSettings(SplitSettings):
     bags: int = Field(2, gt=0)  # forests whose mean answers
     linear_features: int = Field(300, gt=0)  # window features that the linear part is given
     steps: int = Field(240, gt=0)  # of fine-tuning, at most
-    batch: int = Field(128, gt=0)
+    batch: int = Field(128, gt=0)  # label rows of a step
     learning_rate: LearningRate = 1e-3  # of the encoder; of the head twice as high
-    head_hidden: int = Field(64, gt=0)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    head_hidden: int = Field(64, gt=0)  # channels of the head
+    dropout: float = Field(0.2, ge=0, lt=1)  # in the head, while it is trained
     workers: Count | None = neutral(None)  # trainings side by side; null = a process for each core
 
     @model_validator(mode="after")

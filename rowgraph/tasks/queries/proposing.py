@@ -173,6 +173,17 @@ def propose(database: Database, text: str, scratch: Path, *, name: str | None = 
     Raises:
         QueryError: the query cannot be understood or asked here.
         ValueError: its labels cannot be made; the message says why and the next move.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rowgraph.example import write_example
+        >>> from rowgraph.tasks.queries.proposing import propose
+        >>> database = write_example(tempfile.mkdtemp())
+        >>> question = "PREDICT COUNT(orders.*, 0, 30, days) FOR EACH customers.id"
+        >>> found = propose(database, question, Path(tempfile.mkdtemp()))
+        >>> found.name, found.meaning.task_type, found.tables["test"].num_rows
+        ('customers-count-orders-30-days', 'regression', 8)
     """
     query = parse(text)
     meaning = meaning_of(query, database)

@@ -1,0 +1,1 @@
+"""What the documentation site makes when it is built: references, notebooks as pages, figures."""
