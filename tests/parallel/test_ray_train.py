@@ -59,5 +59,5 @@ def test_no_cluster_at_its_address_is_one_line(monkeypatch):
         raise ConnectionError("nobody")
 
     monkeypatch.setattr(ray, "init", nobody)
-    with pytest.raises(ValueError, match="no Ray cluster answers at 'auto'.*ray start --head"):
+    with pytest.raises(ValueError, match=r"no Ray cluster answers at 'auto'.*ray start --head"):
         connect("auto", 2)
