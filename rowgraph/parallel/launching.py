@@ -91,7 +91,11 @@ def write_order(stage: str, inputs: Mapping[str, Any], settings: Mapping[str, An
 def _start(order: Path, stage: str, launch: Launch) -> Workers:
     if launch.ray_address is None:
         return Torchrun(order, launch.processes)
-    from rowgraph.parallel.ray_train import RayTrain
+    try:
+        from rowgraph.parallel.ray_train import RayTrain
+    except ModuleNotFoundError as error:
+        raise ValueError(f"workers by Ray need its extra ({error.name} is missing): "
+                         "pip install '.[ray]', or leave the address of a cluster out") from None
 
     # The rows of a step of BART can be shared among divisors of their number alone.
     return RayTrain(order, launch, None if stage == "bart_checkpoint" else launch.fewest)

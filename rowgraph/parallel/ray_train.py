@@ -69,12 +69,20 @@ class RayTrain:
 
 
 def connect(address: str, processes: int) -> None:
-    """Join a cluster, or start one of this machine for the time being (`local`)."""
+    """Join a cluster, or start one of this machine for the time being (`local`).
+
+    Raises:
+        ValueError: nobody answers at the address.
+    """
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         settings |= {"num_cpus": max(processes, os.cpu_count() or 1),
                      "include_dashboard": False, "object_store_memory": OBJECTS}
-    ray.init(address, **settings)
+    try:
+        ray.init(address, **settings)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster answers at '{address}' ({error}); start one with "
+                         "`ray start --head`, or set the address to local") from None
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -47,7 +47,7 @@ def test_two_processes_take_the_steps_of_one_though_one_of_them_is_killed(
 
     def log(step, metrics, of):
         seen.append(step)
-        if seen.count(1) == 2 and step >= 10 and not killed:
+        if seen.count(1) == 2 and step >= 5 and not killed:
             order = tmp_path / "two" / "state" / "order.json"
             killed.append(worker_of(order, 1))
             os.kill(killed[0], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Workers by Ray Train, on a Ray of this machine; starting it takes seconds, so there is one."""
+"""Workers by Ray Train, on a Ray of this machine; starting it takes seconds, so it is done once."""
 
 import os
 import signal
@@ -30,8 +30,9 @@ def workers(order):
 
 def test_workers_by_ray_end_with_the_same_bytes_though_one_of_them_is_killed(
         trainings, by_hand, tmp_path):
-    by_hand(*trainings["sage_weights"], tmp_path / "by hand")
     stage, inputs, settings = trainings["sage_weights"]
+    settings = settings.model_copy(update={"epochs": 80})  # seconds, so that one can be killed
+    by_hand(stage, inputs, settings, tmp_path / "by hand")
     folder, killed = tmp_path / "ray", []
     folder.mkdir()
 
@@ -48,3 +49,16 @@ def test_workers_by_ray_end_with_the_same_bytes_though_one_of_them_is_killed(
     for file in ("shared", "projections", "decoder"):
         file = f"{file}.safetensors"
         assert (folder / file).read_bytes() == (tmp_path / "by hand" / file).read_bytes()
+
+
+def test_no_cluster_at_its_address_is_one_line(monkeypatch):
+    import ray
+
+    from rowgraph.parallel.ray_train import connect
+
+    def nobody(*_, **settings):
+        raise ConnectionError("nobody")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    with pytest.raises(ValueError, match=r"no Ray cluster answers at 'auto'.*ray start --head"):
+        connect("auto", 2)
