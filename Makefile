@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
-.PHONY: demo shop test lint docs ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
+.PHONY: demo shop test test-lowest lint docs ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
 	bench-health bench-device bench-kumo bench-stops clean help
 
 help:  ## What there is
@@ -23,6 +23,19 @@ demo: $(VENV)/.ready  ## The main job on embedded databases, ending with the res
 
 test: $(VENV)/.ready  ## The test suite
 	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# As old as pyproject.toml allows: torch by hand, so that it is the same build everywhere.
+LOWEST := .venv-lowest
+
+$(LOWEST)/.ready: pyproject.toml $(VENV)/.ready
+	$(PYTHON) -m venv $(LOWEST)
+	$(BIN)/python -m pip install --quiet uv
+	$(LOWEST)/bin/python -m pip install --quiet torch==2.13.0
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready  ## The test suite with the oldest dependencies that are allowed
+	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.ready  ## Style and types
 	$(BIN)/ruff check .
@@ -105,4 +118,4 @@ bench-kumo: $(VENV)/.ready $(KUMO)/.ready  ## kumo-engine on the same label rows
 	$(BIN)/python -m benchmarks.kumo --folder .rowgraph/benchmarks/kumo
 
 clean:  ## Remove everything that was made, the environment included
-	rm -rf $(VENV) .rowgraph
+	rm -rf $(VENV) $(LOWEST) .rowgraph
