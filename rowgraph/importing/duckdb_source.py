@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rowgraph.databases.report import reason
 from rowgraph.databases.sql_text import literal, quoted
+from rowgraph.importing.connections import without_bar
 from rowgraph.importing.found import FoundColumn, FoundKey, FoundTable, ImportFault, kind_of
 from rowgraph.importing.sources import BATCH
 
@@ -32,7 +33,7 @@ class DuckDBSource:
                  declared: bool):
         self.name, self._connection, self._schema = name, connection, schema
         connection.execute("SET TimeZone = 'UTC'")  # what has a zone is shown in it
-        connection.execute("SET enable_progress_bar = false")
+        without_bar(connection)
         self.tables = tuple(self._table(table, view, declared) for table, view in self._names())
 
     @classmethod

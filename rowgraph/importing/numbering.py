@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from rowgraph.databases.sql_text import literal, quoted
+from rowgraph.importing.connections import without_bar
 from rowgraph.importing.decisions import Decisions, Inherited, Link, TableDecisions
 from rowgraph.importing.found import ImportFault
 from rowgraph.importing.staging import MEMORY, Staged
@@ -70,9 +71,8 @@ class Numbering:
                  work: Path):
         self.decisions, self.staged, self.folder = decisions, staged, folder
         self.losses = Losses()
-        self._connection = duckdb.connect(str(work / "keys.duckdb"), config={
-            "memory_limit": MEMORY, "temp_directory": str(work / "spill")})
-        self._run("SET enable_progress_bar = false")  # there is one already
+        self._connection = without_bar(duckdb.connect(str(work / "keys.duckdb"), config={
+            "memory_limit": MEMORY, "temp_directory": str(work / "spill")}))
         self._names = {table: f"t{i}" for i, table in enumerate(decisions.tables)}
         for table, name in self._names.items():
             files = ", ".join(literal(str(f)) for f in staged[table].files)

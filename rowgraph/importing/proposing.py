@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 
 from rowgraph.databases.sql_text import literal, quoted
+from rowgraph.importing.connections import without_bar
 from rowgraph.importing.decisions import Decisions, Inherited, Link, TableDecisions
 from rowgraph.importing.found import FoundColumn, FoundTable
 from rowgraph.importing.staging import MEMORY, Staged
@@ -108,9 +109,8 @@ class _Looked:
     def __init__(self, staged: Mapping[str, Staged]):
         beside = next((one.files[0].parent.parent for one in staged.values()), None)
         self._spill = tempfile.TemporaryDirectory(dir=beside)
-        self._connection = duckdb.connect(config={"memory_limit": MEMORY,
-                                                  "temp_directory": self._spill.name})
-        self._connection.execute("SET enable_progress_bar = false")
+        self._connection = without_bar(duckdb.connect(config={
+            "memory_limit": MEMORY, "temp_directory": self._spill.name}))
         self._views = {}
         for i, (table, one) in enumerate(staged.items()):
             files = ", ".join(literal(str(f)) for f in one.files)
