@@ -13,9 +13,9 @@ help:  ## What there is
 $(VENV)/.ready: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or pass PYTHON=python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'  # pip searches for minutes
 	@touch $@
 
 demo: $(VENV)/.ready  ## The main job on embedded databases, ending with the results table
@@ -29,7 +29,6 @@ LOWEST := .venv-lowest
 
 $(LOWEST)/.ready: pyproject.toml $(VENV)/.ready
 	$(PYTHON) -m venv $(LOWEST)
-	$(BIN)/python -m pip install --quiet uv
 	$(LOWEST)/bin/python -m pip install --quiet torch==2.13.0
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
 	@touch $@
