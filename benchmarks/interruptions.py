@@ -254,7 +254,10 @@ def in_ui(world: World, reference: Reference, name: str, moment: float) -> list[
         for asset in reference.seconds:
             if asset.partition("/")[0] not in {k.stage.partition("/")[0] for k in kills}:
                 run = ui.launch(asset)
-                _wait(lambda asset=asset: world.draft(asset), 120, f"{asset} to begin")
+                _wait(lambda asset=asset, run=run: world.draft(asset) or ui.over(run), 120,
+                      f"{asset} to begin")
+                if ui.over(run):  # too short to be killed
+                    continue
                 time.sleep(moment * reference.seconds[asset])
                 kills.append(Kill(asset, name, moment, world.draft(asset)))
                 ui.ask(END, id=run)
