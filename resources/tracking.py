@@ -18,6 +18,7 @@ from typing import Any
 
 import dagster as dg
 
+from resources.interrupts import deferred
 from resources.registry import (
     MODELS,
     files_of,
@@ -53,7 +54,8 @@ def tolerant(method: Callable) -> Callable:
     @functools.wraps(method)
     def _method(self: Any, *args: Any, **named: Any) -> Any:
         try:
-            return method(self, *args, **named)
+            with deferred():
+                return method(self, *args, **named)
         except Exception as error:
             self.lost(error)
 
@@ -226,8 +228,10 @@ class TrackingResource(dg.ConfigurableResource):
             inputs: the upstream artifacts by input name.
             outside: fingerprints of data that no asset made.
         """
-        run = self._begin(name, settings, tags, inputs or {}, outside or {})
+        run = TrackedRun(None, None)
         try:
+            with deferred():
+                run = self._begin(name, settings, tags, inputs or {}, outside or {})
             yield run
         except Exception:
             run.end("FAILED")

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from resources.interrupts import heeded
+from resources.interrupts import deferred, heeded
 
 
 class Thing:
@@ -59,3 +59,23 @@ def test_what_is_over_is_not_interrupted_afterwards():
         del thing
         assert reference() is None
     time.sleep(0.5)
+
+
+def interrupted_in_the_middle(done):
+    with deferred():
+        signal.raise_signal(signal.SIGINT)
+        done.append("whole")
+    done.append("never")
+
+
+def test_an_interruption_in_the_middle_of_what_must_be_whole_is_raised_at_its_end():
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_in_the_middle(done)
+    assert done == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_nothing_is_raised_where_nothing_came():
+    with deferred():
+        pass
