@@ -26,9 +26,7 @@ from rowgraph.disk import free_bytes
 
 LIBRARIES = ("torch", "transformers", "torch-geometric", "dagster", "mlflow", "relbench", "duckdb",
              "pyarrow", "polars", "lightgbm", "numba", "numpy", "pandas")
-EXTRAS = {"rdl": "torch_frame", "kumo": "sdm", "ray": "ray", "s3": "s3fs",
-          "postgresql": "psycopg", "mysql": "pymysql"}
-PEERS = {"rdl": "rdl", "kumo_relational": "kumo"}  # extras of models of others
+EXTRAS = {"ray": "ray", "s3": "s3fs", "postgresql": "psycopg", "mysql": "pymysql"}
 NEWEST_TESTED = (3, 11)
 GB = 1e9
 
@@ -148,12 +146,15 @@ def _mlflow(environment: Environment) -> Finding:
 
 def _extras(environment: Environment) -> Iterator[Finding]:
     """Optional parts, those first that the profile asks for and that are not there."""
-    there = {extra for extra, module in EXTRAS.items() if importlib.util.find_spec(module)}
-    asked = {PEERS[peer] for peer in environment.profile.peer_metrics.peers}
+    from rowgraph.baselines.peers.running import EXTRAS as OF_PEERS
+
+    known = {**EXTRAS, **{extra.name: extra.module for extra in OF_PEERS.values()}}
+    there = {extra for extra, module in known.items() if importlib.util.find_spec(module)}
+    asked = {OF_PEERS[peer].name for peer in environment.profile.peer_metrics.peers}
     for extra in sorted(asked - there):
         yield Finding(f"extra {extra}", "not installed; its rows will say so", "note",
                       f"pip install 'rowgraph[{extra}]'")
-    absent = sorted(EXTRAS.keys() - there)
+    absent = sorted(known.keys() - there)
     yield Finding("extras", f"{', '.join(sorted(there)) or 'none'}"
                   + (f"; not installed: {', '.join(absent)}" if absent else ""))
 
