@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
+
+from rowgraph.compiling import kernel
 
 ANY_ORDER = {"reassoc", "contract", "nsz"}  # sums may be taken apart; NaN stays NaN
 LOG2_E = np.float32(1.4426950408889634)
@@ -28,19 +29,19 @@ def bits(tensor: torch.Tensor) -> np.ndarray:
     return tensor.view(torch.uint16).numpy()
 
 
-@njit(inline="always")
+@kernel(inline="always")
 def _float(bits_of_one):
     """The number that bfloat16 bits stand for, in float32."""
     return np.uint32(np.uint32(bits_of_one) << np.uint32(16)).view(np.float32)
 
 
-@njit(inline="always")
+@kernel(inline="always")
 def _bfloat16(number):
     """Bits of the nearest bfloat16; of two equally near ones, the one farther from zero."""
     return np.uint16((np.float32(number).view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16))
 
 
-@njit(nogil=True)
+@kernel(nogil=True)
 def distinct_pairs(ids_BS, num_tokens, token_P, position_P, pair_BS):
     """Number the distinct pairs of token and position; returns P, how many there are.
 
@@ -65,7 +66,7 @@ def distinct_pairs(ids_BS, num_tokens, token_P, position_P, pair_BS):
     return count
 
 
-@njit(nogil=True, fastmath=ANY_ORDER)
+@kernel(nogil=True, fastmath=ANY_ORDER)
 def normalize(hidden_ND, weight_D, bias_D, eps, out_ND):
     """Layer normalization (Ba, Kiros and Hinton, 2016); weight, bias and eps are float32."""
     rows, width = hidden_ND.shape
@@ -84,7 +85,7 @@ def normalize(hidden_ND, weight_D, bias_D, eps, out_ND):
             out_ND[n, i] = _bfloat16(off * scale * weight_D[i] + bias_D[i])
 
 
-@njit(nogil=True)
+@kernel(nogil=True)
 def deal(qkv_P3Hd, pair_BS, out_3BHSd):
     """Give each head its part of the query, key and value of each token's pair."""
     texts, length = pair_BS.shape
@@ -98,7 +99,7 @@ def deal(qkv_P3Hd, pair_BS, out_3BHSd):
                         out_3BHSd[which, b, h, s, i] = qkv_P3Hd[pair, which, h, i]
 
 
-@njit(nogil=True, fastmath=ANY_ORDER)
+@kernel(nogil=True, fastmath=ANY_ORDER)
 def exponentiate(score_RS, total_R):
     """Replace each score by its exponential; `total_R` (float32) receives each row's total.
 
@@ -119,7 +120,7 @@ def exponentiate(score_RS, total_R):
         total_R[r] = total
 
 
-@njit(nogil=True, fastmath=ANY_ORDER)
+@kernel(nogil=True, fastmath=ANY_ORDER)
 def average(sum_BHSd, total_BHS, out_BSHd):
     """Divide what each head has added up by its total (float32), and lay heads side by side."""
     texts, heads, length, width = sum_BHSd.shape

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from rowgraph.compiling import kernel
 from rowgraph.tasks.label_tables import Target
 from rowgraph.tasks.metrics import THRESHOLD, row_scores, spread
 
@@ -132,7 +132,7 @@ def _by_score(positive_N: np.ndarray, score_N: np.ndarray, cluster_N: np.ndarray
     return _areas(positive_N[order], cluster_N[order], ends, np.ascontiguousarray(counts_BK.T))
 
 
-@njit
+@kernel()
 def _areas(positive_N, cluster_N, ends_G, counts_KB):  # pragma: no cover
     """Rows come highest score first; `ends_G` is where each group of equal scores ends.
 

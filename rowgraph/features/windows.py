@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rowgraph.compiling import kernel
 from rowgraph.databases.database import TIMELESS
 from rowgraph.graph.adjacency import first_not_before
 
@@ -120,7 +121,7 @@ def summarize(values: np.ndarray, blocks: tuple[np.ndarray, np.ndarray],
     return out
 
 
-@njit(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen_spans, _ints, _ints,
+@kernel(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen_spans, _ints, _ints,
                  types.int64[:, ::1], types.int64[:, ::1]), nogil=True)
 def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, order):
     windows, widths = sizes.shape[1], spans.shape[1]
@@ -146,7 +147,7 @@ def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, ord
             order[i, place] = w
 
 
-@njit(types.void(_frozen, _values, _summaries, _summaries), nogil=True)
+@kernel(types.void(_frozen, _values, _summaries, _summaries), nogil=True)
 def _fill_blocks(indptr, values, small, large):
     for row in range(len(indptr) - 1):
         begin, end = indptr[row], indptr[row + 1]
@@ -173,7 +174,7 @@ def _fill_blocks(indptr, values, small, large):
                 large[block, MAX] = max(large[block, MAX], small[b, MAX])
 
 
-@njit(types.void(_values, _summaries, _summaries, _ints, _ints, types.int64[:, ::1],
+@kernel(types.void(_values, _summaries, _summaries, _ints, _ints, types.int64[:, ::1],
                  types.int64[:, ::1], types.float64[:, :, ::1]), nogil=True)
 def _summarize(values, small, large, begin, end, sizes, order, out):
     """Walk from the newest visible event back, by the largest step that stays in the window."""
@@ -211,7 +212,7 @@ def _summarize(values, small, large, begin, end, sizes, order, out):
             out[i, w, MIN], out[i, w, MAX] = low, high
 
 
-@njit(types.float64[::1](_frozen, _frozen, _values, types.float64), nogil=True)
+@kernel(types.float64[::1](_frozen, _frozen, _values, types.float64), nogil=True)
 def faded_means(indptr, times, values, half_life):
     """The mean of a row's values up to each of its events, older ones weighing less.
 
@@ -241,7 +242,7 @@ def faded_means(indptr, times, values, half_life):
     return out
 
 
-@njit(types.float64[::1](_frozen, _frozen), nogil=True)
+@kernel(types.float64[::1](_frozen, _frozen), nogil=True)
 def gaps(indptr, times):
     """Microseconds from a row's event before to each event; NaN for the first.
 
@@ -255,7 +256,7 @@ def gaps(indptr, times):
     return out
 
 
-@njit(types.float64[::1](_frozen, _frozen, _int), nogil=True)
+@kernel(types.float64[::1](_frozen, _frozen, _int), nogil=True)
 def firsts(indptr, partners, num_partners):
     """1 where a row meets a partner for the first time, else 0.
 

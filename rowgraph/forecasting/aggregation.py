@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit, types
+from numba import types
 from torch import Tensor
+
+from rowgraph.compiling import kernel
 
 PARTS = 4
 COMPILED = "cpu"  # the device that has the compiled pass
@@ -61,7 +63,7 @@ class _Aggregate(torch.autograd.Function):
         return back, None, None
 
 
-@njit(types.void(_read, _ints, _ints, _vectors, _which, _which), nogil=True, fastmath=False)
+@kernel(types.void(_read, _ints, _ints, _vectors, _which, _which), nogil=True, fastmath=False)
 def _forward(vectors, sources, starts, out, highest, lowest):
     channels = vectors.shape[1]
     for s in range(len(starts) - 1):
@@ -88,7 +90,7 @@ def _forward(vectors, sources, starts, out, highest, lowest):
             out[s, d] *= share
 
 
-@njit(types.void(_read, _ints, _ints, _which, _which, _vectors), nogil=True)
+@kernel(types.void(_read, _ints, _ints, _which, _which, _vectors), nogil=True)
 def _backward(gradient, sources, starts, highest, lowest, back):
     channels = back.shape[1]
     for s in range(len(starts) - 1):

@@ -6,9 +6,10 @@ Shapes: n nodes, N columns, E events. Nothing here is trained; gradients begin b
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from rowgraph.cells.scales import MISSING, UNIT
+from rowgraph.compiling import kernel
 from rowgraph.databases.database import NEVER, TIMELESS
 
 STEPS = 8  # places of a number are spread over so many
@@ -26,7 +27,7 @@ _grid = types.Array(types.int64, 2, "C", readonly=True)
 _out = types.float32[:, ::1]
 
 
-@njit(types.void(_int, _int, _int, _float, types.float32[::1], _int), nogil=True)
+@kernel(types.void(_int, _int, _int, _float, types.float32[::1], _int), nogil=True)
 def _age(moment, before, horizon, span, out, at):
     """Logs of an age in days, in horizons and in shares of the span; to come; missing."""
     if moment in (NEVER, TIMELESS):
@@ -40,7 +41,7 @@ def _age(moment, before, horizon, span, out, at):
     out[at + 3] = 1 if age < 0 else 0
 
 
-@njit(types.void(_int, _int, _int, _float, types.float32[::1], _int), nogil=True)
+@kernel(types.void(_int, _int, _int, _float, types.float32[::1], _int), nogil=True)
 def _since(moment, before, horizon, span, out, at):
     age = float(before) - float(moment)
     out[at] = np.log1p(age / DAY) / 5
@@ -48,7 +49,7 @@ def _since(moment, before, horizon, span, out, at):
     out[at + 2] = np.log1p(age / span * TOP) / 4
 
 
-@njit(types.void(types.int16[:, ::1], _out), nogil=True)
+@kernel(types.void(types.int16[:, ::1], _out), nogil=True)
 def spread_numbers(places, out):
     """float32 [n, N * PER_NUMBER] of places in `UNIT`: how far each of `STEPS` steps is climbed,
     the place itself, and whether it is missing."""
@@ -64,7 +65,7 @@ def spread_numbers(places, out):
             out[i, at + STEPS] = place
 
 
-@njit(types.void(types.int64[:, ::1], _ints, _ints, _float, _out), nogil=True)
+@kernel(types.void(types.int64[:, ::1], _ints, _ints, _float, _out), nogil=True)
 def spread_moments(moments, before, horizon, span, out):
     """float32 [n, N * PER_MOMENT] of moments as ages at the seed: steps of log days, then what
     `_age` says.
@@ -85,14 +86,14 @@ def spread_moments(moments, before, horizon, span, out):
             _age(moments[i, c], before[i], horizon[i], span, out[i], at + len(DAYS) - 1)
 
 
-@njit(types.void(_ints, _ints, _ints, _float, _out), nogil=True)
+@kernel(types.void(_ints, _ints, _ints, _float, _out), nogil=True)
 def spread_ages(times, before, horizon, span, out):
     """float32 [n, PER_AGE] of one moment a node: `_age`."""
     for i in range(len(times)):
         _age(times[i], before[i], horizon[i], span, out[i], 0)
 
 
-@njit(types.void(_ints, _ints, _ints, _grid, _ints, _ints, _ints, _float, _int, _out), nogil=True)
+@kernel(types.void(_ints, _ints, _ints, _grid, _ints, _ints, _ints, _float, _int, _out), nogil=True)
 def spread_windows(times, begin, end, sizes, before, horizon, which, span, at, out):
     """Of each node's events, into the columns from `at` on: log counts in every window, whether
     there is one in those of horizons (`which`), ages of the newest and of the first, and whether
@@ -112,7 +113,7 @@ def spread_windows(times, begin, end, sizes, before, horizon, which, span, at, o
             out[i, place + 6] = 1
 
 
-@njit(types.void(types.Array(types.int64, 2, "C", readonly=True),
+@kernel(types.void(types.Array(types.int64, 2, "C", readonly=True),
                  types.Array(types.int32, 2, "C", readonly=True), _ints, _grid, _int, _out),
       nogil=True)
 def spread_means(totals, counts, end, starts, at, out):

@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rowgraph.compiling import kernel
 from rowgraph.databases.database import NEVER, TIMELESS
 from rowgraph.forecasting.relations import Relation
 from rowgraph.forecasting.told import (
@@ -108,7 +109,7 @@ class Line:
         return found
 
 
-@njit(types.void(ints, ints, ints, ints, sums, numbers, ints, ints, ints, ints, ints, _draws,
+@kernel(types.void(ints, ints, ints, ints, sums, numbers, ints, ints, ints, ints, ints, _draws,
                  types.boolean, types.int64[:, ::1], types.int64[:, ::1], types.float32[:, :, ::1],
                  types.float32[:, ::1], types.boolean[:, ::1]), nogil=True)
 def _draw(line_times, line_rows, indptr, times, totals, counts, before, horizon, ahead, kind,

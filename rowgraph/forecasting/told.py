@@ -8,9 +8,10 @@ Shapes: q questions, E events, C columns.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from rowgraph.cells.scales import UNIT
+from rowgraph.compiling import kernel
 from rowgraph.databases.database import TIMELESS
 from rowgraph.forecasting.reader import HORIZONS
 from rowgraph.forecasting.relations import Relation
@@ -68,7 +69,7 @@ def arrays_of(relation: Relation) -> tuple[np.ndarray, ...]:
     return events.indptr, events.times, relation.totals, relation.counts
 
 
-@njit(types.float64(ints, ints, sums, numbers, _int, _int, _int, _int, _int,
+@kernel(types.float64(ints, ints, sums, numbers, _int, _int, _int, _int, _int,
                     types.float32[::1]), nogil=True)
 def tell_one(indptr, times, totals, counts, row, before, horizon, kind, column, past):
     """Fill a question's past, which is zero, and return what the rule says."""
@@ -107,7 +108,7 @@ def tell_one(indptr, times, totals, counts, row, before, horizon, kind, column, 
     return recent / RULE - min(past[_EVER + 1], 20) / 100
 
 
-@njit(types.Tuple((types.float64, types.boolean))(ints, ints, sums, numbers, _int, _int, _int,
+@kernel(types.Tuple((types.float64, types.boolean))(ints, ints, sums, numbers, _int, _int, _int,
                                                   _int, _int), nogil=True)
 def came_one(indptr, times, totals, counts, row, at, horizon, kind, column):
     """A question's answer, and whether there is one."""
@@ -122,7 +123,7 @@ def came_one(indptr, times, totals, counts, row, at, horizon, kind, column):
     return total / (max(number, 1) * float(UNIT)), number > 0
 
 
-@njit(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[:, ::1],
+@kernel(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[:, ::1],
                  types.float32[::1]), nogil=True)
 def _tell(indptr, times, totals, counts, rows, before, horizon, kind, column, past, rule):
     for q in range(len(rows)):
@@ -130,7 +131,7 @@ def _tell(indptr, times, totals, counts, rows, before, horizon, kind, column, pa
                            column[q], past[q])
 
 
-@njit(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[::1],
+@kernel(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[::1],
                  types.boolean[::1]), nogil=True)
 def _answer(indptr, times, totals, counts, rows, at, horizon, kind, column, answer, there):
     for q in range(len(rows)):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rowgraph.compiling import kernel
 
 EdgeType = tuple[str, str, str]  # (source, relation, destination): messages flow that way
 
@@ -70,7 +72,7 @@ _ints = types.Array(types.int64, 1, "C", readonly=True)  # memory-mapped arrays 
 _int = types.int64
 
 
-@njit(_int(_ints, _int, _int, _int))
+@kernel(_int(_ints, _int, _int, _int))
 def first_not_before(values, left, right, bound):
     """The first position in [left, right), where values ascend, of one that is not before a bound;
     right if there is none. Of times: what lies in front of it is what was before the bound.
@@ -84,7 +86,7 @@ def first_not_before(values, left, right, bound):
     return left
 
 
-@njit(types.int64[::1](_ints, _ints, _ints))
+@kernel(types.int64[::1](_ints, _ints, _ints))
 def grouped_by_parent(by_time, parent_row, indptr):
     """Rows grouped by parent, in the order of `by_time` within a group: a counting sort.
 
@@ -107,7 +109,7 @@ def grouped_by_parent(by_time, parent_row, indptr):
     return out
 
 
-@njit(types.boolean(_ints, _ints, _ints, _ints))
+@kernel(types.boolean(_ints, _ints, _ints, _ints))
 def known_in_order(indptr, indices, edge_times, times):
     """Whether every node's edges ascend by their own times and none is older than its source."""
     for node in range(len(indptr) - 1):
@@ -119,7 +121,7 @@ def known_in_order(indptr, indices, edge_times, times):
     return True
 
 
-@njit(types.boolean(_ints, _ints, _ints, types.boolean))
+@kernel(types.boolean(_ints, _ints, _ints, types.boolean))
 def in_time_order(indptr, indices, times, ascending):
     """Whether the neighbours of every node ascend by time, ties by row number.
 

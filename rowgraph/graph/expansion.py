@@ -10,7 +10,9 @@ is imported, and nothing is cached on disk.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from rowgraph.compiling import kernel
 
 
 class FoundNodes:
@@ -55,7 +57,7 @@ _ints, _uints, _pairs = types.int64[::1], types.uint64[::1], types.int64[:, ::1]
 _frozen = types.Array(types.int64, 1, "C", readonly=True)  # memory-mapped arrays are read-only
 
 
-@njit(_uint(_uint))
+@kernel(_uint(_uint))
 def _mix(z):
     """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -63,13 +65,13 @@ def _mix(z):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(_uint(_uint, _int))
+@kernel(_uint(_uint, _int))
 def _child(key, what):
     """The key of something named by an integer below another key."""
     return _mix(key + np.uint64(what + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@njit(_uints(_uint, _frozen, _frozen), nogil=True)
+@kernel(_uints(_uint, _frozen, _frozen), nogil=True)
 def tree_keys_of(base, rows, bounds):
     """A key per seed from its row and time, or the one key of a shared tree."""
     if len(rows) == 0:
@@ -80,19 +82,19 @@ def tree_keys_of(base, rows, bounds):
     return keys
 
 
-@njit(_uint(_int, _int, _int))
+@kernel(_uint(_int, _int, _int))
 def _hash(tree, row, num_rows):
     """Of a node in its tree: its low bits say where the search for it begins."""
     return _mix(np.uint64(tree * num_rows + row))
 
 
-@njit(_int(_uint))
+@kernel(_int(_uint))
 def _tag(key):
     """The high bits of a hash, kept in a slot so that few other nodes have to be looked at."""
     return np.int64((key >> np.uint64(33)) << np.uint64(32))
 
 
-@njit(types.void(_ints, _ints, _int, _int, _ints), nogil=True)
+@kernel(types.void(_ints, _ints, _int, _int, _ints), nogil=True)
 def _index(rows, trees, count, num_rows, slots):
     """Enter the nodes found so far into an empty table."""
     mask = np.int64(len(slots) - 1)
@@ -104,7 +106,7 @@ def _index(rows, trees, count, num_rows, slots):
         slots[slot] = _tag(key) | node
 
 
-@njit(_int(_frozen, _frozen, _frozen, _ints, _ints, _frozen, _flag, _int, _pairs), nogil=True)
+@kernel(_int(_frozen, _frozen, _frozen, _ints, _ints, _frozen, _flag, _int, _pairs), nogil=True)
 def eligible(indptr, indices, times, rows, trees, bounds, bounded, k, spans):
     """Where the neighbours lie that each of some nodes may see; returns the edges to draw.
 
@@ -131,7 +133,7 @@ def eligible(indptr, indices, times, rows, trees, bounds, bounded, k, spans):
     return num_edges
 
 
-@njit(types.void(_frozen, _ints, _ints, _pairs, _int, _uints, _flag, _int, _int, _pairs),
+@kernel(types.void(_frozen, _ints, _ints, _pairs, _int, _uints, _flag, _int, _int, _pairs),
       nogil=True)
 def draw(indices, rows, trees, spans, low, tree_keys, latest, k, number, pairs):
     """Draw up to k neighbours of each of some nodes: their rows and the node's position."""
@@ -159,7 +161,7 @@ def draw(indices, rows, trees, spans, low, tree_keys, latest, k, number, pairs):
         pairs[0, e] = indices[pairs[0, e]]
 
 
-@njit(_int(_pairs, _ints, _ints, _ints, _ints, _int, _int), nogil=True)
+@kernel(_int(_pairs, _ints, _ints, _ints, _ints, _int, _int), nogil=True)
 def enter(pairs, dst_trees, rows, trees, slots, num_rows, count):
     """Replace each row in `pairs[0]` by its node, a new one where the tree has none yet.
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from rowgraph.compiling import kernel
 from rowgraph.databases.database import NEVER
 from rowgraph.graph.adjacency import first_not_before
 from rowgraph.tasks.kinds import NO_ROW
@@ -149,7 +150,7 @@ _ints = types.Array(types.int64, 1, "C", readonly=True)
 _table = types.Array(types.int64, 2, "C", readonly=True)
 
 
-@njit(_out(_ints, _ints, _ints, _ints))
+@kernel(_out(_ints, _ints, _ints, _ints))
 def _firsts_not_before(indptr, time, anchor, bound):
     out = np.zeros(len(anchor), dtype=np.int64)
     for q in range(len(anchor)):
@@ -158,7 +159,7 @@ def _firsts_not_before(indptr, time, anchor, bound):
     return out
 
 
-@njit(types.void(_ints, _ints, _ints, _ints, _int, _int, _outs))
+@kernel(types.void(_ints, _ints, _ints, _ints, _int, _int, _outs))
 def _top(destination, time, low, high, order, num_destinations, out):
     """Fills `out` [Q, k] with the best destinations of each range of links."""
     count = np.zeros(num_destinations, dtype=np.int64)
@@ -196,7 +197,7 @@ def _top(destination, time, low, high, order, num_destinations, out):
             count[met[i]] = 0
 
 
-@njit(types.void(_ints, _ints, _ints, _ints, _ints, _table, _table, _ints, _ints, _outs, _out,
+@kernel(types.void(_ints, _ints, _ints, _ints, _ints, _table, _table, _ints, _ints, _outs, _out,
                  _out))
 def _about(pair_indptr, pair_destination, pair_start, pair_time, anchor, begin, end, question,
            destination, counts, first, last):
