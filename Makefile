@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATABASES ?= $(ROWGRAPH_TEST_DATABASES)
 
 .PHONY: demo shop test test-lowest lint docs ui f1 transfer suite paper bench-encode bench-graph bench-sampler bench-scale \
-	bench-health bench-device bench-kumo bench-stops clean help
+	bench-growth bench-health bench-device bench-kumo bench-stops clean help
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ bench-sampler: $(VENV)/.bench-sampler  ## Sampling against PyG on torch-sparse, 
 
 bench-scale: $(VENV)/.ready  ## Pre-training on 22.8 million rows: 12 GB of disk, 16 of memory
 	$(BIN)/python -m benchmarks.scale --folder .rowgraph/benchmarks
+
+bench-growth: $(VENV)/.ready  ## The demo at 1, 4, 16 and 64 times its rows, stage by stage: hours
+	$(BIN)/python -m benchmarks.growth --folder .rowgraph/benchmarks/growth
 
 bench-health: $(VENV)/.ready  ## Embedding health over seeds, and the ablation of collapse: hours
 	$(BIN)/python -m benchmarks.collapse --profile demo

@@ -77,3 +77,9 @@ def test_what_a_module_holds_cannot_be_compiled_in_unseen():
         @kernel("int64(int64)")
         def through_a_module(x):
             return x + compiling.LIMIT
+
+
+def test_every_kernel_of_the_package_is_kept():
+    package = compiling.Path(compiling.__file__).parent
+    for path in package.rglob("*.py"):
+        assert path.name == "compiling.py" or "njit" not in path.read_text(), path
