@@ -7,6 +7,8 @@ import dagster as dg
 from assets.building import GPU_POOL, build, spec
 from assets.catalog import AssetNode
 from assets.forecasting import reading
+from assets.launchpad import settings_of
+from resources.champions import served
 from rowgraph.artifacts import Artifact, ArtifactStore
 
 
@@ -56,6 +58,8 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
               kinds={"parquet"}, pool=GPU_POOL,
               required_resource_keys={"compute", "store", "tracking", "progress"})
     def _predictions(context: dg.AssetExecutionContext, **inputs) -> dg.Output[Artifact]:
+        inputs["adapted_model"] = asked(context, node, inputs["adapted_model"])
+
         def make(draft, settings, log):
             from polars.exceptions import PolarsError
 
@@ -77,6 +81,19 @@ def predictions(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
         return build(context, node, inputs, make)
 
     return _predictions
+
+
+def asked(context: dg.AssetExecutionContext, node: AssetNode, newest: Artifact) -> Artifact:
+    """The training that answers: docs/decisions/champion.md."""
+    settings, _ = settings_of(context, node)
+    if settings.model == "newest":
+        return newest
+    store = context.resources.store
+    found = served(Path(store.home), store.profile, newest)
+    if found is not newest:
+        context.log.info(f"The champion is asked, not the newest {'/'.join(newest.key)}, which was "
+                         "found to be worse; `predictions: {model: newest}` asks that one.")
+    return found
 
 
 def kept(store: ArtifactStore, node: AssetNode) -> list[Path]:

@@ -15,6 +15,7 @@ import typer
 
 from assets.catalog import AssetNode, catalog, part
 from pipeline.environment import Environment
+from resources.champions import served
 from resources.store import read_handle
 from rowgraph.artifacts import Artifact, ArtifactError, ArtifactStore, Key, recipe_of
 from rowgraph.shared_store import DamagedError, open_store
@@ -51,6 +52,10 @@ def plan(environment: Environment) -> list[Planned]:
             planned[key] = Planned(node, "run", "; ".join(filter(None, reasons)))
             continue
         inputs = {n: planned[up].artifact.data_version for n, up in node.inputs.items()}
+        if node.stage == "predictions" and node.section.model == "champion":
+            inputs["adapted_model"] = served(
+                environment.home, environment.profile.name,
+                planned[node.inputs["adapted_model"]].artifact).data_version
         folder = None
         if node.stage == "source":
             inputs["origin"], folder = _origin(environment, store, node)

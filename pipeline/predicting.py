@@ -16,7 +16,8 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
             track: bool, as_json: bool = False) -> None:
     """Bring the database's rows up to date, ask the model, show the first rows.
 
-    Nothing is trained: the model is the newest that this profile has made.
+    Nothing is trained: the model is the newest that this profile has made, or the champion where
+    the newest was found to be worse.
 
     Args:
         explain: also show what speaks for each of the first rows.
@@ -75,6 +76,10 @@ def predict(environment: Environment, name: str, at: str | None, out: Path | Non
     if summary["features_lost"]:
         typer.secho(f"{summary['features_lost']} features that the model was fitted on are not "
                     "offered by the database any more and count as missing.", fg="yellow", err=True)
+    if artifact.manifest["inputs"]["adapted_model"] != latest(environment, model).data_version:
+        typer.secho(f"The champion answers: the newest model of {name} was found to be worse (see "
+                    "\"Re-training\" in the report). `predictions: {model: newest}` in the profile "
+                    "asks the newest.", fg="yellow", err=True)
     typer.echo(f"All {len(frame):,}: {out or artifact.folder / FILE}")
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources.registry import MODELS, training_of
+from resources.registry import MODELS, model_name, training_of
 from resources.store import read_handle
-from rowgraph.artifacts import Artifact, Key
+from rowgraph.artifacts import Artifact, Key, read_manifest
 from rowgraph.shared_store import open_store, write_record
 
 ASKING = ("downstream_metrics", "rowgraph_metrics")  # stages that ask models about tasks
@@ -52,6 +52,33 @@ def needed(home: Path) -> set[tuple[Key, str]]:
             found |= {(tuple(m[of][0]), m[of][1]) for m in champion["measured"].values()
                       for of in ("source", "predictions")}
     return found
+
+
+def served(home: Path, profile: str, newest: Artifact) -> Artifact:
+    """Which training of a kept model is asked: the newest, unless it was judged and stayed behind;
+    then the champion, as far as its files are there.
+
+    Args:
+        newest: the latest `adapted_model` of a task under the profile.
+    """
+    champions = Champions(home, profile)
+    record = champions.read().get("/".join(newest.key))
+    training = training_of(newest)
+    if record is None or training not in record["judged"]:
+        return newest
+    champion = record["champion"]
+    if training == champion["training"] or newest.data_version == champion["data_version"]:
+        return newest
+    found = champions.store.usable(newest.key, champion["recipe"]) or newest
+    if found.data_version == champion["data_version"]:
+        return found
+    folder = champions.home / "models" / model_name(profile, newest.key) / champion["training"]
+    manifest = read_manifest(folder / "manifest.json")
+    if manifest and manifest["data_version"] == champion["data_version"]:
+        return Artifact(newest.key, champion["recipe"], folder, manifest)
+    warnings.warn(f"{'/'.join(newest.key)}: the files of the champion are gone; the newest model "
+                  "is asked, which was found to be worse", stacklevel=2)
+    return newest
 
 
 class Champions:

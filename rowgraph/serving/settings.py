@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Literal
 
 from pydantic import Field, field_validator
 
-from rowgraph.settings import Section
+from rowgraph.settings import Section, neutral
 
 
 class AdaptedModelSettings(Section):
@@ -20,6 +21,8 @@ class PredictionsSettings(Section):
 
     at: str | None = None  # a date or time, ISO 8601, in UTC; null = right after the newest row
     explained: int = Field(10, ge=0)  # rows of highest rank whose reasons are written down
+    # champion: unless the newest model was found to be worse, the newest
+    model: Literal["champion", "newest"] = neutral("champion")
 
     @field_validator("at", mode="before")
     @classmethod

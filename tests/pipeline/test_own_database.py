@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from unittest.mock import patch
@@ -17,6 +18,8 @@ import yaml
 from pipeline.asking import name_in_profile
 from pipeline.cli import main
 from resources.served_lists import list_of_today, save_served
+from resources.store import handle_path
+from rowgraph.artifacts import ArtifactStore, write_json
 from tests.importing.conftest import rows, write
 from tests.pipeline.test_cli import rowgraph
 
@@ -138,6 +141,33 @@ def test_a_list_of_today_next_weeks_and_what_came_of_it(kept):
     assert 0 <= before["value"] <= 1
     assert now["scored"] == 0
     assert "its horizon ends on" in now["why"]
+
+
+def test_the_champion_answers_where_the_newest_model_was_found_to_be_worse(kept):
+    folder, profile = kept
+    key = ("adapted_model", "shop", "again")
+    champions, handle = folder / "champions" / "shop.json", handle_path(folder, "shop", key)
+    records, old = json.loads(champions.read_text()), json.loads(handle.read_text())
+    good = ArtifactStore(folder).find(key, old["recipe"])
+    worse = shutil.copytree(good.folder, good.folder.with_name("f" * 16)) / "manifest.json"
+    facts = json.loads(worse.read_text())
+    facts |= {"recipe": "f" * 16, "data_version": "f" * 32,
+              "origin": {**facts["origin"], "dagster_run_id": "worse"}}
+    write_json(worse, facts)
+    write_json(handle, {**old, "recipe": "f" * 16, "data_version": "f" * 32})
+    record = records["/".join(key)]
+    write_json(champions, records | {"/".join(key): {
+        **record, "judged": [*record["judged"], "worse"]}})
+    try:
+        done = here("predict", "shop/again", "-p", profile, "--no-track", home=folder)
+        assert done.returncode == 0, done.stderr
+        assert "The champion answers: the newest model of shop/again was found to be worse" in (
+            done.stderr)
+        assert "`predictions: {model: newest}`" in done.stderr
+    finally:
+        shutil.rmtree(worse.parent)
+        write_json(handle, old)
+        write_json(champions, records)
 
 
 def test_mlflow_serves_the_list_by_key(kept):

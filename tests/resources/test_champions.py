@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from resources.champions import Champions, needed
+from resources.champions import Champions, needed, served
 from resources.registry import files_of, model_name
 from resources.store import handle_path
 from resources.tracking import TrackingResource
@@ -124,6 +124,34 @@ def test_a_worse_training_does_not_move_the_champion_and_a_better_one_does(home)
     tags = home.champion().tags
     assert (tags["decision"], tags["against"], tags["unchanged"]) == ("crowned", "1", "false")
     assert tags["reason"] == better["reason"]
+
+
+def test_the_newest_is_asked_unless_it_was_found_to_be_worse(home):
+    fair = home.train("fair", 0.3)
+    assert served(home.home, home.profile, fair) is fair  # nobody knows what it is worth
+    home.report()
+    assert served(home.home, home.profile, fair) is fair
+    bad = home.train("bad", 0.0, recipe="b")
+    assert served(home.home, home.profile, bad) is bad
+    home.report()
+    asked = served(home.home, home.profile, bad)
+    assert (asked.recipe, asked.data_version) == (fair.recipe, fair.data_version)
+    good = home.train("good", 0.9, recipe="c")
+    home.report()
+    assert served(home.home, home.profile, good) is good
+
+
+def test_a_champion_whose_recipe_was_trained_anew_is_asked_by_its_own_files(home):
+    fair = home.train("fair", 0.3)
+    home.report()
+    bad = home.train("bad", 0.0)  # forced: other bytes under the same recipe
+    home.report()
+    asked = served(home.home, home.profile, bad)
+    assert asked.data_version == fair.data_version
+    assert asked.path("weights.bin").read_text() == "fair"
+    shutil.rmtree(home.home / "models")
+    with pytest.warns(UserWarning, match="the files of the champion are gone"):
+        assert served(home.home, home.profile, bad) is bad
 
 
 def test_a_training_of_unchanged_data_is_a_version_of_its_own_and_says_so(home):
