@@ -176,7 +176,11 @@ class Ui:
         self.world, self.port = world, _free_port()
         self.process = world.start("ui", "--port", str(self.port), "--mlflow-port",
                                    str(_free_port()))
-        _wait(self._ready, 120, "the UI to answer")
+        try:
+            _wait(self._ready, 300, "the UI to answer")
+        except SystemExit:
+            self.stop()
+            raise
 
     def _ready(self) -> bool:
         try:
