@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ pytest_plugins = ("tests.worlds.buckets", "tests.worlds.races", "tests.worlds.te
 def cluster(tmp_path_factory):
     """Two Ray nodes of one core each, on this machine."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster as Nodes
 
     from resources.cluster import connected, offers_of
@@ -27,6 +29,8 @@ def cluster(tmp_path_factory):
 
     node = {"num_cpus": 1, "memory": 4_000_000_000, "object_store_memory": 80_000_000}
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        address = Path(get_ray_address_file(None))  # Ray takes its folder for granted
+        address.parent.mkdir(parents=True, exist_ok=True)
         nodes = Nodes(initialize_head=True, head_node_args={
             **node, "include_dashboard": False, "temp_dir": folder})
         try:
