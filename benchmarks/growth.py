@@ -23,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ import yaml
 from pipeline.environment import ROOT, Environment
 from pipeline.plan import plan
 from rowgraph.databases.embedded import build_embedded
+from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.yaml_files import read_yaml
 
 MAIN = "from pipeline.cli import main; main()"
@@ -84,6 +87,13 @@ def multiply(source: Path, folder: Path, times: int, tasks: Iterable[str]) -> in
     return rows
 
 
+def _build(database: DatabaseSettings, target: Path, times: int) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent.parent) as place:
+        built = build_embedded(database.name, Path(place) / "built", database.entities)
+        multiply(built, target, times, database.tasks)
+
+
 def _copies(source: Path, target: Path, times: int, keys: Iterable[str]) -> int:
     """Every row N times in a row: row r's copies have the numbers rN to rN + N − 1."""
     frame = pl.read_parquet(source)
@@ -106,10 +116,9 @@ class World:
             databases.append(said)
             if (target := folder / "databases" / database.name).exists():
                 continue
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                built = build_embedded(database.name, Path(place) / "built", database.entities)
-                target.parent.mkdir(exist_ok=True)
-                multiply(built, target, times, database.tasks)
+            # Memory that this process once had would be counted as that of those that it starts.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                pool.submit(_build, database, target, times).result()
         self.profile.write_text(yaml.safe_dump({"extends": profile, "databases": databases}))
         self.environ = {
             **os.environ, "ROWGRAPH_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1",
