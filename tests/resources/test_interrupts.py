@@ -22,6 +22,14 @@ def interrupted_while_collected() -> None:
     time.sleep(2)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """SIGINT is heard, also where the suite runs in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def unraisable(monkeypatch):
     """Types of the exceptions that Python could not pass on."""
