@@ -24,7 +24,7 @@ def interrupted_while_collected() -> None:
 
 @pytest.fixture(autouse=True)
 def heard():
-    """SIGINT is heard, also where the suite runs in the background of a script, which ignores it."""
+    """SIGINT is heard, also where the suite runs in the background of a script."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
