@@ -1,15 +1,15 @@
 """The demo at 1, 4, 16 and 64 times its rows: seconds and memory of every stage.
 
-    python -m benchmarks.growth                    # 64 times: hours on two cores, 15 GB of disk
+    python -m benchmarks.growth                    # 64 times: hours on two cores
 
 A database of N times the rows has every row N times side by side, each copy with keys of its own,
 so that it is N worlds that do not touch: all distributions and numbers of neighbours stay, and
 tasks ask about N times the entities. The profile is `demo` but for that. Each stage runs in a
 process of its own (`rowgraph run --select`), so that its seconds of CPU and its peak memory are
-its own and those of its workers; both hold what an empty run takes (the first line). Seconds of
-CPU, for they hardly change when something else runs too; memory is that of the largest process,
-memory-mapped pages that it touched included. A stage that is finished is not run again: its
-figures are kept beside the home.
+its own and those of its workers; both hold what an empty run takes (the first line). It wants a
+machine to itself: where neighbours share the cores, seconds of CPU rise with theirs. Memory is that
+of the largest process, memory-mapped pages that it touched included.
+A stage that is finished is not run again: its figures are kept beside the home.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def summarize(values: np.ndarray, blocks: tuple[np.ndarray, np.ndarray],
 
 
 @kernel(types.void(_frozen, _frozen, _frozen, _frozen, _frozen, _frozen_spans, _ints, _ints,
-                 types.int64[:, ::1], types.int64[:, ::1]), nogil=True)
+                   types.int64[:, ::1], types.int64[:, ::1]), nogil=True)
 def _look_back(indptr, times, rows, before, lasts, spans, begin, end, sizes, order):
     windows, widths = sizes.shape[1], spans.shape[1]
     for i in range(len(rows)):
@@ -175,7 +175,7 @@ def _fill_blocks(indptr, values, small, large):
 
 
 @kernel(types.void(_values, _summaries, _summaries, _ints, _ints, types.int64[:, ::1],
-                 types.int64[:, ::1], types.float64[:, :, ::1]), nogil=True)
+                   types.int64[:, ::1], types.float64[:, :, ::1]), nogil=True)
 def _summarize(values, small, large, begin, end, sizes, order, out):
     """Walk from the newest visible event back, by the largest step that stays in the window."""
     for i in range(len(begin)):

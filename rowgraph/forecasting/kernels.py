@@ -114,8 +114,8 @@ def spread_windows(times, begin, end, sizes, before, horizon, which, span, at, o
 
 
 @kernel(types.void(types.Array(types.int64, 2, "C", readonly=True),
-                 types.Array(types.int32, 2, "C", readonly=True), _ints, _grid, _int, _out),
-      nogil=True)
+                   types.Array(types.int32, 2, "C", readonly=True), _ints, _grid, _int, _out),
+        nogil=True)
 def spread_means(totals, counts, end, starts, at, out):
     """Means of columns of the events in some windows, and whether there is none.
 

@@ -111,7 +111,7 @@ class Line:
 
 @kernel(types.void(ints, ints, ints, ints, sums, numbers, ints, ints, ints, ints, ints, _draws,
                  types.boolean, types.int64[:, ::1], types.int64[:, ::1], types.float32[:, :, ::1],
-                 types.float32[:, ::1], types.boolean[:, ::1]), nogil=True)
+                   types.float32[:, ::1], types.boolean[:, ::1]), nogil=True)
 def _draw(line_times, line_rows, indptr, times, totals, counts, before, horizon, ahead, kind,
           column, draws, at_end, rows, at, past, answer, there):
     for q in range(len(before)):

@@ -70,7 +70,7 @@ def arrays_of(relation: Relation) -> tuple[np.ndarray, ...]:
 
 
 @kernel(types.float64(ints, ints, sums, numbers, _int, _int, _int, _int, _int,
-                    types.float32[::1]), nogil=True)
+                      types.float32[::1]), nogil=True)
 def tell_one(indptr, times, totals, counts, row, before, horizon, kind, column, past):
     """Fill a question's past, which is zero, and return what the rule says."""
     begin = end = newest = recent = 0
@@ -109,7 +109,7 @@ def tell_one(indptr, times, totals, counts, row, before, horizon, kind, column, 
 
 
 @kernel(types.Tuple((types.float64, types.boolean))(ints, ints, sums, numbers, _int, _int, _int,
-                                                  _int, _int), nogil=True)
+                                                    _int, _int), nogil=True)
 def came_one(indptr, times, totals, counts, row, at, horizon, kind, column):
     """A question's answer, and whether there is one."""
     first = first_not_before(times, indptr[row], indptr[row + 1], at + 1)
@@ -124,7 +124,7 @@ def came_one(indptr, times, totals, counts, row, at, horizon, kind, column):
 
 
 @kernel(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[:, ::1],
-                 types.float32[::1]), nogil=True)
+                   types.float32[::1]), nogil=True)
 def _tell(indptr, times, totals, counts, rows, before, horizon, kind, column, past, rule):
     for q in range(len(rows)):
         rule[q] = tell_one(indptr, times, totals, counts, rows[q], before[q], horizon[q], kind[q],
@@ -132,7 +132,7 @@ def _tell(indptr, times, totals, counts, rows, before, horizon, kind, column, pa
 
 
 @kernel(types.void(ints, ints, sums, numbers, ints, ints, ints, ints, ints, types.float32[::1],
-                 types.boolean[::1]), nogil=True)
+                   types.boolean[::1]), nogil=True)
 def _answer(indptr, times, totals, counts, rows, at, horizon, kind, column, answer, there):
     for q in range(len(rows)):
         answer[q], there[q] = came_one(indptr, times, totals, counts, rows[q], at[q], horizon[q],

@@ -134,7 +134,7 @@ def eligible(indptr, indices, times, rows, trees, bounds, bounded, k, spans):
 
 
 @kernel(types.void(_frozen, _ints, _ints, _pairs, _int, _uints, _flag, _int, _int, _pairs),
-      nogil=True)
+        nogil=True)
 def draw(indices, rows, trees, spans, low, tree_keys, latest, k, number, pairs):
     """Draw up to k neighbours of each of some nodes: their rows and the node's position."""
     num_edges = 0

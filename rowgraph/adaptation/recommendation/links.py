@@ -198,7 +198,7 @@ def _top(destination, time, low, high, order, num_destinations, out):
 
 
 @kernel(types.void(_ints, _ints, _ints, _ints, _ints, _table, _table, _ints, _ints, _outs, _out,
-                 _out))
+                   _out))
 def _about(pair_indptr, pair_destination, pair_start, pair_time, anchor, begin, end, question,
            destination, counts, first, last):
     for p in range(len(question)):
