@@ -116,7 +116,7 @@ SETTINGS = sorted({"extends", "databases", "name", "role", "tasks", "knowledge",
                    "report", *SECTIONS, *(k for section in SECTIONS.values() for k in section)})
 
 
-@pytest.mark.timeout(0 if FOR else 60)
+@pytest.mark.timeout(0 if FOR else 300)
 def test_any_profile_is_read_or_refused(place):
     def read(content):
         place.profile.write_bytes(content)
@@ -131,7 +131,7 @@ MANIFEST_NAMES = ["name", "manifest_version", "description", "val_timestamp", "t
                   "tables", "pkey", "time_col", "fkeys", "players", "games", "points", "date"]
 
 
-@pytest.mark.timeout(0 if FOR else 60)
+@pytest.mark.timeout(0 if FOR else 300)
 def test_any_manifest_is_read_or_refused(place):
     path = place.league / "manifest.yaml"
 
@@ -152,7 +152,7 @@ TASK_NAMES = [*yaml.safe_load(TASK), "eval_k", "extra_files", "src_entity_table"
               "dst_entity_table", "dst_entity_col", "manifest_version", "evaluator"]
 
 
-@pytest.mark.timeout(0 if FOR else 60)
+@pytest.mark.timeout(0 if FOR else 300)
 @pytest.mark.parametrize("shipped", [True, False], ids=["with labels", "without labels"])
 def test_any_manifest_of_a_task_is_read_or_refused(place, shipped):
     folder = place.league / "tasks/wins"
@@ -168,7 +168,7 @@ def test_any_manifest_of_a_task_is_read_or_refused(place, shipped):
     look_for(files(sound, TASK_NAMES), read)
 
 
-@pytest.mark.timeout(0 if FOR else 60)
+@pytest.mark.timeout(0 if FOR else 300)
 def test_any_knowledge_is_read_or_refused(place):
     said = "games:\n  valid_until: date\n  columns:\n    points: {known_at: date, because: x}\n"
     names = ["games", "players", "columns", "valid_until", "known_at", "because", "points", "date",
@@ -186,7 +186,7 @@ JSON = trees(["format_version", "key", "stage", "revision", "recipe", "data_vers
               "inputs", "summary", "files", "libraries", "origin", "bytes", "digest"])
 
 
-@pytest.mark.timeout(0 if FOR else 60)
+@pytest.mark.timeout(0 if FOR else 300)
 def test_any_manifest_of_an_artifact_and_any_handle_is_read_or_none(place):
     sound = json.loads((place.report().folder / "manifest.json").read_text())
     path, handle = place.home / "manifest.json", handle_path(place.home, "tiny", ("report",))

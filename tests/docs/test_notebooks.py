@@ -16,7 +16,6 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-@pytest.mark.timeout(900)  # a busy machine
 def test_the_notebooks_run_from_top_to_bottom():
     """One process for all of them: most of their time is importing and compiling."""
     whole = nbformat.v4.new_notebook()

@@ -31,7 +31,7 @@ def workers(order):
 def test_workers_by_ray_end_with_the_same_bytes_though_one_of_them_is_killed(
         trainings, by_hand, tmp_path):
     stage, inputs, settings = trainings["sage_weights"]
-    settings = settings.model_copy(update={"epochs": 80})  # seconds, so that one can be killed
+    settings = settings.model_copy(update={"epochs": 40})  # seconds, so that one can be killed
     by_hand(stage, inputs, settings, tmp_path / "by hand")
     folder, killed = tmp_path / "ray", []
     folder.mkdir()

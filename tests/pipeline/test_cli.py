@@ -21,7 +21,7 @@ def rowgraph(*words, home, **environ):
     code = "from pipeline.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *map(str, words)], capture_output=True,
-        text=True, cwd=ROOT, timeout=120,
+        text=True, cwd=ROOT, timeout=600,
         env={"PATH": "/usr/bin:/bin", "ROWGRAPH_HOME": str(home), "HF_HUB_OFFLINE": "1",
              "HOME": str(home), "COLUMNS": "160", **environ})
 
@@ -97,7 +97,7 @@ def test_plan_loads_no_torch(tmp_path):
             "except SystemExit: pass\n"
             "sys.exit('torch' in sys.modules)")
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120,
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=600,
         env={"PATH": "/usr/bin:/bin", "ROWGRAPH_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1",
              "HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
