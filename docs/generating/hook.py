@@ -39,6 +39,7 @@ def generated() -> dict[str, str]:
     return {
         "decisions/index.md": "# Decisions\n\nA page for each choice that the paper leaves open: "
                               f"the question, the choice, why, and what was left.\n\n{records}\n",
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "reference/settings.md": settings_page.text(),
         "reference/assets.md": assets_page.text(),
         "reference/commands.md": commands_page.text(),

@@ -1,6 +1,7 @@
 """The generated references say everything that there is."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from rowgraph.profiles import STAGES, Profile
 from rowgraph.settings import Section
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_newest_version_of_the_changelog_is_the_packages():
+    versions = re.findall(r"^## (\d\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(),
+                          re.MULTILINE)
+    assert versions[0] == version("rowgraph")
 
 
 @pytest.fixture(scope="module")
