@@ -1,5 +1,6 @@
 """`rowgraph audit`: the canary on every held-out database of a profile, as people read it."""
 
+import itertools
 import json
 import tempfile
 from dataclasses import asdict
@@ -101,21 +102,26 @@ def _resolved(environment: Environment, settings: Section,
 
 
 def _print(findings: list) -> None:
+    """A table for each task and regime, in 80 columns."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
-    for name in ("task", "regime", "path"):
-        table.add_column(name, overflow="fold")
-    late = any(f.by_late is not None for f in findings)
-    for name in ("seeds", "values", "moved by the future", "by past cells", "by past labels",
-                 *(("by late cells",) if late else ())):
-        table.add_column(name, justify="right")
-    for f in findings:
-        style = None if f.passed else "red"
-        table.add_row(f"{f.database}/{f.task}", f.regime, f.path, str(f.seeds), f"{f.values:,}",
-                      f"{f.differences:,}", f"{f.by_cells:,}", f"{f.by_labels:,}",
-                      *(["" if f.by_late is None else f"{f.by_late:,}"] if late else ()),
-                      style=style)
-    Console().print(table)
+    console = Console()
+    for title, rows in itertools.groupby(
+            findings, key=lambda f: f"{f.database}/{f.task}, {f.regime}"):
+        rows = list(rows)
+        late = any(f.by_late is not None for f in rows)
+        console.print(f"\n{title}: how many numbers moved when the future, past cells or past "
+                      "labels were overwritten", highlight=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
+        table.add_column("path", overflow="fold")
+        for name in ("seeds", "numbers", "future", "cells", "labels",
+                     *(("late",) if late else ())):
+            table.add_column(name, justify="right")
+        for f in rows:
+            table.add_row(f.path, str(f.seeds), f"{f.values:,}", f"{f.differences:,}",
+                          f"{f.by_cells:,}", f"{f.by_labels:,}",
+                          *(["" if f.by_late is None else f"{f.by_late:,}"] if late else ()),
+                          style=None if f.passed else "red")
+        console.print(table)

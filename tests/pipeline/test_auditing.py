@@ -65,3 +65,18 @@ def test_a_leak_that_an_audit_finds_is_an_error_on_that_page(world, monkeypatch)
     assert not shown.passed
     assert shown.severity == dg.AssetCheckSeverity.ERROR
     assert "LEAKS: tiny-league/wins rolling model" in shown.description
+
+
+def test_an_audit_is_read_in_80_columns_and_says_which_database_task_and_regime(
+        world, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    found = [Finding("tiny-league", "wins", regime, "a_path_of_a_long_name", 5, 12_345, 0, 678, 9,
+                     1_011) for regime in ("frozen_db", "rolling")]
+    monkeypatch.setattr("rowgraph.evaluation.audit.audit_task", lambda *_, **__: iter(found))
+    audit_profile(world.environment(), ["tiny-league/wins"], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("tiny-league/wins")] == [
+        "tiny-league/wins, frozen_db", "tiny-league/wins, rolling"]
+    assert [line.split() for line in lines if "1,011" in line] == [
+        ["a_path_of_a_long_name", "5", "12,345", "0", "678", "9", "1,011"]] * 2
+    assert max(map(len, lines)) <= 80
