@@ -27,7 +27,8 @@ RETRIES = 3  # of a piece whose worker was lost
 GPU_SHARE = 0.9  # of a GPU that a piece takes; who waits for it needs a little of one too
 AHEAD = 2  # pieces of a place in a cluster that are handed out: one in work, one waiting
 
-Piece, Result = TypeVar("Piece"), TypeVar("Result")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,15 @@ def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
     """Why sound labels of a split cannot be made, as far as manifest and times decide it."""
     if task.kind == "external":
         return f"external labels cannot be made from the database; fetch {split}.parquet"
-    if task.autocomplete:
-        return None
+    return None if task.autocomplete else why_no_windows(span, task.timedelta, split)
+
+
+def why_no_windows(span: Span, timedelta: int, split: Split) -> str | None:
+    """Why a split has no windows of a length, in which labels could be looked for."""
     database = span.database
     val, test = database.val_timestamp, database.test_timestamp
-    if task.timedelta > test - val:
-        return (f"timedelta ({_days(task.timedelta)}) is longer than from val_timestamp to "
+    if timedelta > test - val:
+        return (f"timedelta ({_days(timedelta)}) is longer than from val_timestamp to "
                 f"test_timestamp ({_days(test - val)}), so that validation would overlap with "
                 "test; shorten it, or move the timestamps")
     if not len(span.times):
@@ -92,13 +95,13 @@ def why_not(span: Span, task: LabelSchema, split: Split) -> str | None:
                 "made; name a time_col, or move the timestamps")
     oldest, known, newest = map(int, span.times)
     if split == "train":
-        frames = max((val - oldest) // task.timedelta, 0)
-        if (wrong := too_fine(span, task.timedelta)) is not None:
+        frames = max((val - oldest) // timedelta, 0)
+        if (wrong := too_fine(span, timedelta)) is not None:
             return wrong
         return None if frames >= FRAMES else (
-            f"only {frames} windows of {_days(task.timedelta)} lie before val_timestamp, training "
+            f"only {frames} windows of {_days(timedelta)} lie before val_timestamp, training "
             f"needs {FRAMES}; shorten timedelta, or move val_timestamp")
-    return _late(span, task, split, known if split == "val" else newest)
+    return _late(span, timedelta, split, known if split == "val" else newest)
 
 
 def too_fine(span: Span, timedelta: int) -> str | None:
@@ -112,12 +115,12 @@ def too_fine(span: Span, timedelta: int) -> str | None:
 
 def late(span: Span, task: LabelSchema, split: Split) -> str | None:
     """Whether the windows of shipped labels begin so late that the database ends within them."""
-    return _late(span, task, split, int(span.times[2])) if len(span.times) else None
+    return _late(span, task.timedelta, split, int(span.times[2])) if len(span.times) else None
 
 
-def _late(span: Span, task: LabelSchema, split: Split, last: int) -> str | None:
+def _late(span: Span, timedelta: int, split: Split, last: int) -> str | None:
     cut = span.database.val_timestamp if split == "val" else span.database.test_timestamp
-    if (end := cut + task.timedelta) <= last:
+    if (end := cut + timedelta) <= last:
         return None
     upto = " up to test_timestamp" if last < int(span.times[2]) else ""
     return (f"{split}_timestamp + timedelta is {_date(end)}, later than the newest row{upto} "

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -82,7 +82,7 @@ class RowEncoder:
                 f"{model.config.vocab_size}: they are not of one checkpoint; make bart_checkpoint "
                 "again, or resize the model's embeddings before saving both")
         self.tokenizer, self.settings, self.device = tokenizer, settings, torch.device(device)
-        self.dim: int = model.config.d_model
+        self.dim = cast(int, model.config.d_model)
         self.max_tokens = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         self.encoder = model.get_encoder().to(self.device).eval()
         self.fused = inference.fused(self.encoder)
@@ -105,7 +105,7 @@ class RowEncoder:
                 dtype=torch.bfloat16 if usable_precision(settings.precision, device) == "bf16"
                 else torch.float32, attn_implementation="sdpa")
             tokenizer = AutoTokenizer.from_pretrained(checkpoint_folder, local_files_only=True)
-        return cls(model, tokenizer, settings, device)
+        return cls(model, cast(PreTrainedTokenizerFast, tokenizer), settings, device)
 
     def encode_distinct(self, texts: Sequence[str]) -> Encoded:
         """Vectors of texts, none of which is looked up among the others."""
@@ -147,6 +147,7 @@ class RowEncoder:
         if not splits_at_attributes(backend):
             return self._tokens(texts, specials=True)
         marker = backend.token_to_id(ATTRIBUTE)
+        assert marker is not None  # it is among the added tokens
         alone = backend.encode(ATTRIBUTE).ids
         place = alone.index(marker)
         start, end = np.array(alone[:place], np.int64), np.array(alone[place + 1:], np.int64)

@@ -19,7 +19,9 @@ and position, or N where each token has a row of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -60,7 +62,8 @@ class FusedEncoder:
         self.token_VD = tokens.weight.detach() * getattr(tokens, "embed_scale", 1.0)
         self.position_SD = positions.weight.detach()[positions.offset:]
         self.norm = _Norm.of(encoder.layernorm_embedding)
-        self.layers = [_Layer.of(layer) for layer in encoder.layers]
+        self.layers = [_Layer.of(layer)
+                       for layer in cast(Iterable[BartEncoderLayer], encoder.layers)]
 
     @torch.inference_mode()
     def __call__(self, ids_BS: torch.Tensor, real_BS: torch.Tensor | None = None) -> torch.Tensor:
@@ -171,7 +174,8 @@ class _Layer:
         kernels.exponentiate(kernels.bits(score).reshape(-1, S), total_BHS.reshape(-1))
         if total_BHS.min() < 1 / FAR or total_BHS.max() > FAR:
             mask = None if real_BS is None else real_BS[:, None, None]
-            mixed_BHSd = functional.scaled_dot_product_attention(*qkv, attn_mask=mask, scale=1.0)
+            mixed_BHSd = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2],
+                                                                 attn_mask=mask, scale=1.0)
             return mixed_BHSd.transpose(1, 2).reshape(B * S, -1)
         sum_BHSd = torch.bmm(score, v).view(B, H, S, -1)
         out_BSHd = torch.empty(B, S, H, sum_BHSd.shape[-1], dtype=v.dtype)

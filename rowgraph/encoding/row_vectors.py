@@ -139,13 +139,16 @@ def _encode_tables(database: Database, columns: Mapping[str, list[str]], checkpo
                              shard, draft.state.resolve() / "shards").of(
             [s for t in left for s in _shards(database, t, columns[t], draft, shard)])
     tables, done, encoded, of = {}, 0, 0, sum(map(database.num_rows, columns))
+
+    def log_all(rows: int, texts: int) -> None:
+        log(done + rows, {"encoded_texts": float(encoded + texts)}, of)
+
     try:
         for table, attributes in columns.items():
             target, facts = draft.path(f"{table}.npy"), draft.state / f"{table}.json"
             if not target.exists():
                 _encode_table(database, table, attributes, encoder, encodings, draft, target, shard,
-                              lambda rows, texts, done=done, encoded=encoded: log(
-                                  done + rows, {"encoded_texts": float(encoded + texts)}, of))
+                              log_all)
             tables[table] = json.loads(facts.read_text())["table"]
             done += tables[table]["rows"]
             encoded += tables[table]["distinct"]

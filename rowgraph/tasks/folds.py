@@ -81,7 +81,7 @@ def folds_of(task: Task, count: int) -> tuple[Fold, ...]:
 def _varied(task: Task, index: np.ndarray) -> bool:
     if task.task_type == "recommendation":
         return True
-    return len(np.unique(task.known.target[index])) > 1
+    return len(np.unique(task.known.numbers[index])) > 1
 
 
 @dataclass(frozen=True, eq=False)

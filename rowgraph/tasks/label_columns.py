@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from rowgraph.databases.columns import UNREADABLE, is_key_type, is_list, key_values, microseconds_of
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.report import near, reason
-from rowgraph.tasks.label_tables import Destinations, LabelTable
+from rowgraph.tasks.label_tables import Destinations, LabelTable, Target
 from rowgraph.tasks.regimes import Split
 
 LARGEST = 1e100  # of a label: its square is still a number
@@ -49,6 +49,18 @@ class LabelColumns:
     rows: np.ndarray
     times: np.ndarray
     labels: pa.Array | Destinations
+
+    @property
+    def cells(self) -> pa.Array:
+        """The labels of any task but a recommendation."""
+        assert not isinstance(self.labels, Destinations)
+        return self.labels
+
+    @property
+    def destinations(self) -> Destinations:
+        """The labels of a recommendation."""
+        assert isinstance(self.labels, Destinations)
+        return self.labels
 
 
 def read_columns(path: Path, split: Split, task: LabelSchema,
@@ -87,21 +99,25 @@ def columns_of(table: pa.Table, split: Split, task: LabelSchema,
     if not len(table):
         raise Unusable([f"the {split} label table is empty; remove the task or widen its time "
                         "span"])
+    label, time = task.destination_col or task.target_col, task.time_col
+    assert label is not None  # a manifest that names none is refused before
+    assert time is not None
     problems: list[str] = []
     arrays = {c: table.column(c).combine_chunks() for c in table.column_names}
     arrays = {c: a.chunk(0) if isinstance(a, pa.ChunkedArray) else a for c, a in arrays.items()}
     rows = _rows(arrays[task.entity_col], task.entity_col, task.entity_table, split, num_rows,
                  problems)
-    times = _times(arrays[task.time_col], task.time_col, split, problems)
+    times = _times(arrays[time], time, split, problems)
     if task.destination_col:
-        labels = _destinations(arrays[task.destination_col], task, split, num_rows, problems)
+        labels = _destinations(arrays[label], label, task.entities[label], split, num_rows,
+                               problems)
     else:
-        labels = arrays[task.target_col]
+        labels = arrays[label]
         if pa.types.is_dictionary(labels.type):
             labels = labels.dictionary_decode()
         floating = pa.types.is_floating(labels.type)
-        _none_missing(labels.is_null(nan_is_null=floating), task.target_col, split, problems)
-    if problems:
+        _none_missing(labels.is_null(nan_is_null=floating), label, split, problems)
+    if problems or rows is None or times is None:
         raise Unusable(problems)
     return LabelColumns(rows, times, labels)
 
@@ -115,18 +131,18 @@ def label_tables(task: LabelSchema, found: Mapping[Split, LabelColumns],
     """
     problems: list[str] = []
     classes: tuple[str, ...] = ()
-    targets: dict[Split, np.ndarray | Destinations] = {}
+    targets: Mapping[Split, Target]
     if task.destination_col:
-        targets = {split: columns.labels for split, columns in found.items()}
+        lists = {split: columns.destinations for split, columns in found.items()}
         problems += [f"no {split} label row has a destination; rebuild the split"
-                     for split, target in targets.items() if not len(target.rows)]
+                     for split, target in lists.items() if not len(target.rows)]
+        targets = lists
     elif task.task_type == "multiclass_classification":
         targets, classes = _coded(task, found, problems)
     else:
-        for split, columns in found.items():
-            values = _numbers(columns.labels, task, split, problems)
-            if values is not None:
-                targets[split] = values
+        numbers = {split: _numbers(columns.cells, task, split, problems)
+                   for split, columns in found.items()}
+        targets = {split: values for split, values in numbers.items() if values is not None}
     for split, target in targets.items():
         if not isinstance(target, Destinations) and len(np.unique(target)) == 1:
             value = classes[int(target[0])] if classes else f"{target[0]:.15g}"
@@ -154,9 +170,9 @@ def targets_of(task: LabelSchema, columns: LabelColumns,
     """
     if task.task_type == "multiclass_classification":
         place = {word: float(k) for k, word in enumerate(classes)}
-        return np.array([place.get(_text(v), np.nan) for v in columns.labels.to_pylist()])
+        return np.array([place.get(_text(v), np.nan) for v in columns.cells.to_pylist()])
     problems: list[str] = []
-    found = _numbers(columns.labels, task, "test", problems)
+    found = _numbers(columns.cells, task, "test", problems)
     if found is None:
         raise Unusable(problems)
     return found
@@ -192,8 +208,8 @@ def _times(array: pa.Array, column: str, split: Split, problems: list[str]) -> n
     return None if _none_missing(pa.array(missing), column, split, problems) else times
 
 
-def _destinations(array: pa.Array, task: LabelSchema, split: Split, num_rows: Mapping[str, int],
-                  problems: list[str]) -> Destinations | None:
+def _destinations(array: pa.Array, column: str, table: str, split: Split,
+                  num_rows: Mapping[str, int], problems: list[str]) -> Destinations | None:
     """The lists of a column; one key a row stands for a list of one, null for an empty list."""
     count = len(array)
     if is_list(array.type):
@@ -204,8 +220,8 @@ def _destinations(array: pa.Array, task: LabelSchema, split: Split, num_rows: Ma
     floating = pa.types.is_floating(array.type)
     known = ~array.is_null(nan_is_null=floating).to_numpy(zero_copy_only=False)
     label_rows = label_rows[known]
-    keys = _rows(array.filter(pa.array(known)), task.destination_col, task.destination_table,
-                 split, num_rows, problems, label_rows)
+    keys = _rows(array.filter(pa.array(known)), column, table, split, num_rows, problems,
+                 label_rows)
     if keys is None:
         return None
     order = np.lexsort((keys, label_rows))
@@ -242,7 +258,7 @@ def _numbers(labels: pa.Array, task: LabelSchema, split: Split,
 def _coded(task: LabelSchema, found: Mapping[Split, LabelColumns], problems: list[str],
            ) -> tuple[dict[Split, np.ndarray], tuple[str, ...]]:
     """Positions among the classes of train and validation, float64, and the classes as text."""
-    arrays = {split: columns.labels for split, columns in found.items()}
+    arrays = {split: columns.cells for split, columns in found.items()}
     for split, array in arrays.items():
         if pa.types.is_nested(array.type):
             problems.append(f"{task.target_col} of {split}.parquet holds {array.type}, expected "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -67,11 +68,12 @@ Target = np.ndarray | Destinations
 def concatenated(targets: list[Target]) -> Target:
     """Targets of one kind, end to end."""
     if not isinstance(targets[0], Destinations):
-        return np.concatenate(targets)
-    ends = np.cumsum([0, *(t.indptr[-1] for t in targets)])
-    indptr = [t.indptr[1:] + end for t, end in zip(targets, ends, strict=False)]
+        return np.concatenate(cast(list[np.ndarray], targets))
+    lists = cast(list[Destinations], targets)
+    ends = np.cumsum([0, *(t.indptr[-1] for t in lists)])
+    indptr = [t.indptr[1:] + end for t, end in zip(lists, ends, strict=False)]
     return Destinations(np.concatenate([[0], *indptr]).astype(np.int64),
-                        np.concatenate([t.rows for t in targets]))
+                        np.concatenate([t.rows for t in lists]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,12 @@ class LabelTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """float64 [n]: the target of any task but a recommendation."""
+        assert not isinstance(self.target, Destinations)
+        return self.target
 
     def take(self, index: np.ndarray) -> LabelTable:
         """The label rows at these positions."""
@@ -182,6 +190,12 @@ class Task:
     def higher_is_better(self) -> bool:
         """Of the primary metric."""
         return HIGHER_IS_BETTER[self.primary]
+
+    @property
+    def top_k(self) -> int:
+        """`eval_k` of a recommendation: how many rows are recommended to each."""
+        assert self.eval_k is not None
+        return self.eval_k
 
     def labels(self, split: Split) -> LabelTable:
         """The label table of a split."""

@@ -12,14 +12,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
 from rowgraph.databases.labelling import Span, late, make_labels, why_no_query, why_not
 from rowgraph.databases.labels import MANIFEST, all_tasks
 from rowgraph.databases.report import near
-from rowgraph.tasks.kinds import TASK_TYPES
+from rowgraph.tasks.kinds import TASK_TYPES, TaskType
 from rowgraph.tasks.label_columns import Unusable, columns_of, label_tables, read_columns
 from rowgraph.tasks.label_tables import LabelTable, Task
 from rowgraph.tasks.regimes import Split
@@ -49,7 +49,7 @@ def load_task(database: Database, name: str, labels: LabelSettings | None = None
             or its labels cannot be used; one line for each problem.
     """
     task, problems = _read(database, name, None, None)
-    if problems:
+    if task is None:
         raise ValueError("\n".join(problems))
     return task if labels is None else thinned(task, labels)
 
@@ -105,13 +105,14 @@ def _read(database: Database, name: str, extra_tasks: Path | None,
             problems += error.problems
     if missing and (span is None or schema.autocomplete):
         try:
-            for split, table in make_labels(database, schema, missing).items():
-                found[split] = columns_of(table, split, schema, num_rows)
+            made = make_labels(database, schema, missing)
+            for split in missing:
+                found[split] = columns_of(made[split], split, schema, num_rows)
         except Unusable as error:
             problems += error.problems
         except ValueError as error:
             problems.append(f"{_files(missing)}: missing, and {error}")
-    elif missing:
+    elif missing and span is not None:
         refusals = [why_not(span, schema, split) for split in missing]
         refusals += [None if any(refusals) else why_no_query(database, schema)]
         problems += [f"{_files(missing)}: missing, and {r}" for r in dict.fromkeys(refusals) if r]
@@ -131,9 +132,9 @@ def _read(database: Database, name: str, extra_tasks: Path | None,
 
 def _task(database: Database, name: str, schema: LabelSchema, tables: dict[Split, LabelTable],
           classes: tuple[str, ...]) -> Task:
-    return Task(name, database.without(schema.hidden), schema.task_type, schema.entity_table,
-                schema.timedelta, **tables, classes=classes,
-                destination_table=schema.destination_table, eval_k=schema.eval_k,
+    return Task(name, database.without(schema.hidden), cast(TaskType, schema.task_type),
+                schema.entity_table, schema.timedelta, tables["train"], tables["val"],
+                tables["test"], classes, schema.destination_table, schema.eval_k,
                 autocomplete=schema.autocomplete)
 
 

@@ -57,6 +57,7 @@ def measure(metric: str, target: Target, prediction: np.ndarray,
     if metric == "r2":
         return float(sklearn.metrics.r2_score(target, prediction))
     if metric == "nmae":
+        assert not isinstance(train_target, Destinations)  # of the same kind as `target`
         return float(np.mean(row_scores("mae", target, prediction))) / spread(train_target)
     positive = prediction >= THRESHOLD
     if metric == "precision":
@@ -76,15 +77,22 @@ def row_scores(metric: str, target: Target, prediction: np.ndarray) -> np.ndarra
     Returns:
         float64 [N]; NaN where a row does not count.
     """
+    if isinstance(target, Destinations):
+        return _list_scores(metric, target, prediction)
     if metric == "mae":
         return np.abs(target - prediction)
     if metric == "accuracy":
         said = prediction >= THRESHOLD if prediction.ndim == 1 else prediction.argmax(1)
         return (said == target).astype(np.float64)
-    if metric == "log_loss":
-        chance = (np.where(target == 1, prediction, 1 - prediction) if prediction.ndim == 1
-                  else prediction[np.arange(len(target)), target.astype(np.int64)])
-        return -np.log(np.clip(chance, EPS, 1 - EPS))
+    assert metric == "log_loss"
+    chance = (np.where(target == 1, prediction, 1 - prediction) if prediction.ndim == 1
+              else prediction[np.arange(len(target)), target.astype(np.int64)])
+    return -np.log(np.clip(chance, EPS, 1 - EPS))
+
+
+def _list_scores(metric: str, target: Destinations, prediction: np.ndarray) -> np.ndarray:
+    """`row_scores` of lists of rows: map or recall."""
+    assert metric in ("map", "recall")
     hit, counts = hits(target, prediction), target.counts
     found = np.full(len(counts), np.nan)
     there = counts > 0
@@ -149,12 +157,12 @@ _MULTICLASS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 def _check(metric: str, target: Target, prediction: np.ndarray) -> None:
     if metric not in HIGHER_IS_BETTER:
         raise ValueError(f"metric '{metric}' does not exist; known: {', '.join(HIGHER_IS_BETTER)}")
-    ranked, count = isinstance(target, Destinations), len(target)
-    wide = ranked or metric in ("macro_f1", "log_loss", "roc_auc_ovr")
+    count = len(target)
+    wide = isinstance(target, Destinations) or metric in ("macro_f1", "log_loss", "roc_auc_ovr")
     if len(prediction) != count or prediction.ndim not in ((2,) if wide else (1, 2)):
         raise ValueError(f"{metric}: expected one prediction{' list' if wide else ''} for each of "
                          f"{(count,)} label rows, found {prediction.shape}")
-    if ranked:
+    if isinstance(target, Destinations):
         return _check_ranked(metric, target, prediction)
     if not np.isfinite(prediction).all():
         bad = int((~np.isfinite(prediction).reshape(count, -1).all(1)).sum())

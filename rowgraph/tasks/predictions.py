@@ -13,14 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from rowgraph.tasks.kinds import NO_ROW
+from rowgraph.tasks.kinds import NO_ROW, TaskType
 from rowgraph.tasks.label_tables import Destinations, LabelTable, Task
+from rowgraph.tasks.regimes import Split
 
-SPLITS = ("val", "test")
-_NUMBER = (pl.Float64, pl.Float64)
-TYPES = {  # of target and prediction, by kind of task
+SPLITS: tuple[Split, ...] = ("val", "test")
+_NUMBER = (pl.Float64(), pl.Float64())
+# Of target and prediction, by kind of task.
+TYPES: dict[TaskType, tuple[pl.DataType, pl.DataType]] = {
     "binary_classification": _NUMBER,
-    "multiclass_classification": (pl.Float64, pl.List(pl.Float64)),
+    "multiclass_classification": (pl.Float64(), pl.List(pl.Float64)),
     "regression": _NUMBER,
     "recommendation": (pl.List(pl.Int64), pl.List(pl.Int64))}
 
@@ -42,7 +44,7 @@ class Run(NamedTuple):
 
 
 # By run and split ("val", "test"): float64 or int64, shaped as `rowgraph.tasks.kinds` says.
-Predictions = Mapping[Run, Mapping[str, np.ndarray]]
+Predictions = Mapping[Run, Mapping[Split, np.ndarray]]
 
 
 def schema(task: Task) -> dict[str, pl.DataType]:
@@ -96,7 +98,7 @@ def write_predictions(task: Task, predictions: Predictions, path: Path) -> None:
     prediction_rows(task, predictions).write_parquet(path)
 
 
-def read_predictions(task: Task, path: Path) -> dict[Run, dict[str, np.ndarray]]:
+def read_predictions(task: Task, path: Path) -> dict[Run, dict[Split, np.ndarray]]:
     """What `write_predictions` wrote, in the same order.
 
     Raises:
@@ -112,11 +114,11 @@ def read_predictions(task: Task, path: Path) -> dict[Run, dict[str, np.ndarray]]
     if dict(frame.schema) != schema(task):
         raise ValueError(f"{who}: expected columns {_say(schema(task))}, found "
                          f"{_say(frame.schema)}; run the stage that makes them again")
-    found: dict[Run, dict[str, np.ndarray]] = {}
+    found: dict[Run, dict[Split, np.ndarray]] = {}
     keys = ["regime", "variant", "seed", "bart", "split"]
-    for (*run, split), part in frame.partition_by(keys, as_dict=True, maintain_order=True,
+    for (*key, split), part in frame.partition_by(keys, as_dict=True, maintain_order=True,
                                                   include_key=False).items():
-        run, where = Run(*run), f"{who}, {' '.join(str(p) for p in run if p is not None)}"
+        run, where = Run(*key), f"{who}, {' '.join(str(p) for p in key if p is not None)}"
         if split not in SPLITS:
             raise ValueError(f"{where}: split '{split}' does not exist; known: "
                              f"{', '.join(SPLITS)}; run the stage that makes them again")
@@ -131,14 +133,14 @@ def _place(split: str) -> int:
     return SPLITS.index(split)
 
 
-def _checked(task: Task, run: Run, split: str, prediction: np.ndarray) -> np.ndarray:
+def _checked(task: Task, run: Run, split: Split, prediction: np.ndarray) -> np.ndarray:
     """The prediction in its kind's type, once its shape is right."""
     ranked = task.task_type == "recommendation"
     shape: tuple[int, ...] = (len(task.labels(split)),)
     if task.task_type == "multiclass_classification":
         shape = (*shape, len(task.classes))
     elif ranked:
-        shape = (*shape, task.eval_k)
+        shape = (*shape, task.top_k)
     prediction = np.asarray(prediction)
     if prediction.shape != shape:
         raise ValueError(f"{task.database.name}/{task.name}, {run.variant} seed {run.seed} "
@@ -174,7 +176,7 @@ def ragged(values: np.ndarray, offsets: np.ndarray) -> pl.Series:
     lists = frame.group_by("place", maintain_order=True).agg("value")
     whole = pl.DataFrame({"place": np.arange(len(offsets) - 1)})
     found = whole.join(lists, on="place", how="left", maintain_order="left")["value"]
-    return found.fill_null([]).cast(pl.List(lists["value"].dtype.inner))
+    return found.fill_null([]).cast(lists["value"].dtype)
 
 
 def _array(task: Task, part: pl.DataFrame) -> np.ndarray:
@@ -186,10 +188,8 @@ def _array(task: Task, part: pl.DataFrame) -> np.ndarray:
         return column.to_numpy()
     lengths = column.list.len().to_numpy().astype(np.int64)
     values = column.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    if task.task_type == "recommendation":
-        width, fill = task.eval_k, NO_ROW
-    else:
-        width, fill = len(task.classes), np.nan
+    ranked = task.task_type == "recommendation"
+    width, fill = (task.top_k, NO_ROW) if ranked else (len(task.classes), np.nan)
     if (lengths > width).any() or (fill != NO_ROW and (lengths != width).any()):
         raise ValueError(f"{task.database.name}/{task.name}: expected lists of {width} values, "
                          f"found {sorted(set(lengths.tolist()))[:5]}; run the stage that makes "
@@ -209,7 +209,7 @@ def _check_rows(labels: LabelTable, part: pl.DataFrame, where: str) -> None:
     for name, column in expected.items():
         differs = part[name].ne_missing(column)
         if differs.any():
-            at = int(differs.arg_max())
+            at = int(differs.arg_true()[0])
             raise ValueError(f"{where}: {name} of label row {at} should be {_cell(column[at])}, "
                              f"found {_cell(part[name][at])} ({int(differs.sum())} rows differ); "
                              "the task has changed: run the stage again")

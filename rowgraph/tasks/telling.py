@@ -38,12 +38,12 @@ def telling_columns(task: Task) -> Iterator[Suspect]:
             continue
         cells, known = database.column(table, column, late=True), database.known_at(table, column)
         train, val = (_as_seen(task, labels, cells, known) for labels in (task.train, task.val))
-        if (guess := _learned(train, task.train.target, val)) is None:
+        if (guess := _learned(train, task.train.numbers, val)) is None:
             continue
-        if task.binary and len(np.unique(task.val.target)) < 2:
+        if task.binary and len(np.unique(task.val.numbers)) < 2:
             return
-        figure = float(measure(metric, task.val.target, guess, task.train.target))
-        if figure >= TELLING:
+        figure = measure(metric, task.val.target, guess, task.train.target)
+        if figure is not None and figure >= TELLING:
             yield Suspect(table, column, "answers labels", figure,
                           f"alone it reaches {'ROC-AUC' if task.binary else 'R²'} {figure:.2f} on "
                           f"the validation rows of {task.name}", None)

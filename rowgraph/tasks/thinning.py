@@ -42,7 +42,7 @@ def _kept(task: Task, split: str, labels: LabelTable, settings: LabelSettings,
     order = generator("labels", task.database.name, task.name, split,
                       settings.label_draw).permutation(len(labels))
     if fewest and task.task_type.endswith("classification"):
-        classes = np.unique(labels.target[order], return_inverse=True)[1]
+        classes = np.unique(labels.numbers[order], return_inverse=True)[1]
         seen = np.cumsum(classes[:, None] == np.arange(classes.max() + 1), axis=0)
         second = np.sort(seen, axis=1)[:, -2] if seen.shape[1] > 1 else np.zeros(len(labels), int)
         count = max(count, int(np.searchsorted(second, EACH)) + 1)

@@ -21,6 +21,7 @@ from rowgraph.tasks.queries.query import (
     Condition,
     Joined,
     Negation,
+    aggregates_of,
 )
 
 NOTHING_IS_ZERO = ("COUNT", "COUNT_DISTINCT", "SUM")
@@ -34,23 +35,23 @@ def manifest_of(meaning: Meaning, database: Database, name: str,
         name: of the task.
         eval_timestamps: dates of validation and of test; a recommendation has one.
     """
-    query, schema = meaning.query, database.tables[meaning.entity]
+    query, pkey = meaning.query, _pkey(database, meaning.entity)
     said = " ".join(query.text.split())
     common = {"name": name, "kind": meaning.kind, "task_type": meaning.task_type,
               "description": said}
-    if meaning.kind == "autocomplete":
+    if isinstance(query.target, Column):  # autocomplete
         ranked = {"eval_k": query.ranked} if query.ranked else {}
         return common | {"entity_table": meaning.entity, "target_col": meaning.columns[
             query.target].column} | ranked | {"manifest_version": 1}
-    time, target = _free("timestamp", schema.pkey_col), _free("target", schema.pkey_col)
+    time, target = _free("timestamp", pkey), _free("target", pkey)
     if meaning.task_type == "recommendation":
-        link = meaning.windows[query.target].cells.column
-        target = link if link != schema.pkey_col else f"{link}_recommended"
-        who = {"src_entity_table": meaning.entity, "src_entity_col": schema.pkey_col,
+        link = meaning.columns[next(aggregates_of(query.target)).of_column].column
+        target = link if link != pkey else f"{link}_recommended"
+        who = {"src_entity_table": meaning.entity, "src_entity_col": pkey,
                "dst_entity_table": meaning.destination, "dst_entity_col": target,
                "eval_k": query.ranked}
     else:
-        who = {"entity_table": meaning.entity, "entity_col": schema.pkey_col,
+        who = {"entity_table": meaning.entity, "entity_col": pkey,
                "num_eval_timestamps": eval_timestamps}
     return common | who | {
         "target_col": target, "time_col": time, "timedelta": _length(meaning.days),
@@ -63,7 +64,7 @@ def sql_of(meaning: Meaning, database: Database, time: str, target: str) -> str:
     wanted = compiler.truth(meaning.query.target)
     if meaning.task_type == "binary_classification":
         wanted = f"CAST({wanted} AS INTEGER)"
-    key = quoted(database.tables[meaning.entity].pkey_col)
+    key = quoted(_pkey(database, meaning.entity))
     return (f"{compiler.asked(time, f', {wanted} AS {quoted(target)}')}\n"
             f"SELECT * FROM asked WHERE {quoted(target)} IS NOT NULL\n"
             f"ORDER BY {quoted(time)}, {key}")
@@ -71,7 +72,7 @@ def sql_of(meaning: Meaning, database: Database, time: str, target: str) -> str:
 
 def who_sql(meaning: Meaning, database: Database) -> str:
     """The SQL of who is asked about, whatever will be answered: columns `moment` and `who`."""
-    key = quoted(database.tables[meaning.entity].pkey_col)
+    key = quoted(_pkey(database, meaning.entity))
     return (f"{_Compiler(meaning, database).asked('moment', '')}\n"
             f"SELECT moment, {key} AS who FROM asked ORDER BY moment, who")
 
@@ -91,7 +92,7 @@ class _Compiler:
         schema = self.database.tables[self.meaning.entity]
         there = "TRUE" if schema.time_col is None else (
             f"e.{quoted(schema.time_col)} <= t.timestamp")
-        key = quoted(schema.pkey_col)
+        key = quoted(_pkey(self.database, self.meaning.entity))
         inner = "\n".join([
             f"SELECT t.timestamp AS {quoted(time)}, e.{key} AS {key}{target}",
             f"FROM timestamps t JOIN {quoted(self.meaning.entity)} e ON {there}",
@@ -118,8 +119,7 @@ class _Compiler:
     def window(self, said: Aggregate) -> str:
         """The query of an aggregate: columns moment, whose, made."""
         window = self.meaning.windows[said]
-        schema = self.database.tables[window.table]
-        time = f"r.{quoted(schema.time_col)}"
+        time = f"r.{quoted(window.time_col)}"
         bounds = [f"{time} > t.timestamp + {_interval(said.first, said.unit)}"
                   if said.first is not None else "",
                   f"{time} <= t.timestamp + {_interval(said.last, said.unit)}"
@@ -130,14 +130,15 @@ class _Compiler:
         for number, (_, fkey, parent) in enumerate(window.path):
             key = f"{at}.{quoted(fkey)}"
             if number + 1 < len(window.path):
-                pkey = quoted(self.database.tables[parent].pkey_col)
+                pkey = quoted(_pkey(self.database, parent))
                 lines.append(f"JOIN {quoted(parent)} p{number} ON p{number}.{pkey} = {key}")
                 at = f"p{number}"
         kept = [f"{key} IS NOT NULL"]
         if said.where is not None:
             kept.append(f"({self._filter(said.where)})")
+        own = self.database.tables[window.table].pkey_col
         return "\n".join([f"SELECT t.timestamp AS moment, {key} AS whose, "
-                          f"{_made(window, time, schema.pkey_col)} AS made", *lines,
+                          f"{_made(window, time, own)} AS made", *lines,
                           f"WHERE {' AND '.join(kept)}", "GROUP BY ALL"])
 
     def _filter(self, condition: Condition) -> str:
@@ -146,6 +147,8 @@ class _Compiler:
                 f"({self._filter(p)})" for p in condition.parts)
         if isinstance(condition, Negation):
             return f"NOT ({self._filter(condition.of)})"
+        assert isinstance(condition, Compared)  # `meaning` refuses aggregates and bare columns
+        assert isinstance(condition.operand, Column)
         cells = self.meaning.columns[condition.operand]
         return _compared(condition, f"r.{quoted(cells.column)}", cells.kind)
 
@@ -153,7 +156,7 @@ class _Compiler:
         if isinstance(said.operand, Column):
             return self.meaning.columns[said.operand].kind
         if said.operand.function in ("FIRST", "LAST"):
-            return self.meaning.windows[said.operand].cells.kind
+            return self.meaning.columns[said.operand.of_column].kind
         return "number"
 
 
@@ -214,6 +217,13 @@ def _length(days: float) -> str:
     if float(days).is_integer():
         return f"{int(days)} days"
     return f"{math.ceil(days * 1440)} minutes"
+
+
+def _pkey(database: Database, table: str) -> str:
+    """The primary key of a table that is asked about or referenced, which has one."""
+    pkey = database.tables[table].pkey_col
+    assert pkey is not None
+    return pkey
 
 
 def _free(name: str, taken: str) -> str:

@@ -51,12 +51,14 @@ class Window:
     Args:
         said: as it was written.
         table: whose rows.
+        time_col: of that table.
         cells: the column that it is made of; None for the rows themselves.
         path: the foreign keys from there to the entity.
     """
 
     said: Aggregate
     table: str
+    time_col: str
     cells: Cells | None
     path: tuple[Step, ...]
 
@@ -115,7 +117,7 @@ class _Finding:
         if not windows:
             raise query.fault(query.target, "nothing that happens later is asked for; a column of "
                               "the entity can be asked for by its name alone")
-        days = max(one.last * DAYS[one.unit] for one in windows)
+        days = max(one.until * DAYS[one.unit] for one in windows)
         task_type, destination = self._type(query.target)
         return Meaning(query, "forecast", task_type, self.entity, destination, self.columns,
                        self.windows, days)
@@ -159,8 +161,8 @@ class _Finding:
                 raise query.fault(target, "a question that is answered by yes or no is neither "
                                   "ranked nor classified; leave RANK TOP or CLASSIFY out")
             return "binary_classification", None
-        cells = self.windows[target].cells
         if target.function == "LIST_DISTINCT":
+            cells = self.columns[target.of_column]
             parent = self.database.tables[cells.table].fkeys.get(cells.column)
             if parent is None:
                 raise query.fault(target.of, "LIST_DISTINCT recommends rows, so it wants a foreign "
@@ -174,7 +176,7 @@ class _Finding:
         if query.ranked:
             raise query.fault(target, "RANK TOP wants LIST_DISTINCT over a foreign key")
         if target.function in ("FIRST", "LAST"):
-            return self._of_cells(cells, target.of), None
+            return self._of_cells(self.columns[target.of_column], target.of_column), None
         if query.classified:
             raise query.fault(target, "CLASSIFY wants FIRST or LAST of a column")
         return "regression", None
@@ -217,9 +219,8 @@ class _Finding:
             self._window(operand, future)
             if operand.function == "LIST_DISTINCT":
                 raise self.query.fault(operand, "a list cannot be compared; write COUNT_DISTINCT")
-            cells = self.windows[operand].cells
             counted = operand.function in ("COUNT", "COUNT_DISTINCT", *NUMERIC)
-            self._fits(said, "number" if counted else cells.kind)
+            self._fits(said, "number" if counted else self.columns[operand.of_column].kind)
             return
         cells = self._column(operand)
         if cells.table != self.entity:
@@ -238,11 +239,12 @@ class _Finding:
         if schema.time_col is None:
             raise query.fault(of, f"{table} has no time, so that none of its rows lies in a window"
                               "; name its time column in manifest.yaml, or copy its parent's")
-        if isinstance(of, Rows) and said.function != "COUNT":
-            raise query.fault(of, f"{said.function} wants a column, such as {table}.<column>")
-        if said.function in NUMERIC and cells.kind not in ("number", "flag"):
+        if isinstance(of, Rows):
+            if said.function != "COUNT":
+                raise query.fault(of, f"{said.function} wants a column, such as {table}.<column>")
+        elif said.function in NUMERIC and self.columns[of].kind not in ("number", "flag"):
             raise query.fault(of, f"{said.function} wants numbers; {of.column} holds "
-                              f"{_named(cells.kind)}")
+                              f"{_named(self.columns[of].kind)}")
         if said.last is None and future:
             raise query.fault(said, "the window has no end, so that no answer would ever be known")
         if said.last is not None and said.first is not None and said.last <= said.first:
@@ -257,13 +259,15 @@ class _Finding:
             if nested := next(aggregates_of(said.where), None):
                 raise query.fault(nested, "an aggregate inside another is not supported")
             self._filter(said.where, table)
-        self.windows[said] = Window(said, table, cells, self._path(table, cells, of))
+        self.windows[said] = Window(said, table, schema.time_col, cells,
+                                    self._path(table, cells, of))
 
     def _filter(self, condition: Condition, table: str) -> None:
         """The condition inside an aggregate: of the row's own columns."""
         for said in _compared_of(condition):
             if not isinstance(said, Compared):
                 raise self.query.fault(said, "a condition wants a comparison")
+            assert isinstance(said.operand, Column)  # nested aggregates are refused before
             cells = self._column(said.operand)
             if cells.table != table:
                 raise self.query.fault(said.operand, f"inside this aggregate only columns of "
@@ -307,14 +311,14 @@ class _Finding:
                                    f"{_named(kind)}")
         if said.operator in ORDERED and kind in ("flag", "other"):
             raise self.query.fault(said, f"{_named(kind)} have no order; write = or !=")
-        wanted = {"number": (int, float), "text": str, "time": str, "flag": (bool, int),
-                  "other": ()}[kind]
+        wanted: tuple[type, ...] = {"number": (int, float), "text": (str,), "time": (str,),
+                                    "flag": (bool, int), "other": ()}[kind]
         for value in said.values:
             wrong = not isinstance(value, wanted) or (kind == "number" and value is True)
             if wrong or (kind == "number" and isinstance(value, bool)):
                 raise self.query.fault(said, f"{value!r} is compared with {_named(kind)}")
             if kind == "time":
-                _moment(value, self.query, said)
+                _moment(str(value), self.query, said)
 
     def _column(self, said: Column) -> Cells:
         table = self._table(said.table, said)

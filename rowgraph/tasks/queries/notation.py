@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, VisitError
@@ -108,8 +108,8 @@ def parse(text: str) -> Query:
         place = error.token.start_pos
         raise _expected(text, place, error.token.end_pos, error.accepts) from None
     except UnexpectedCharacters as error:
-        raise _expected(text, error.pos_in_stream, error.pos_in_stream + 1,
-                        error.allowed or ()) from None
+        place = cast(int, error.pos_in_stream)  # Lark declares it as None
+        raise _expected(text, place, place + 1, error.allowed or ()) from None
     except UnexpectedEOF as error:
         raise _expected(text, len(text), len(text), error.expected) from None
     except (VisitError, RecursionError) as error:

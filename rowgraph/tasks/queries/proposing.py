@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from rowgraph.databases.database import Database
 from rowgraph.databases.label_schema import LabelSchema
-from rowgraph.databases.labelling import FRAMES, Span, make_labels, too_fine, why_not
+from rowgraph.databases.labelling import FRAMES, Span, make_labels, too_fine, why_no_windows
 from rowgraph.databases.labels import MANIFEST, SPLITS, task_folders
 from rowgraph.databases.settings import NAME
 from rowgraph.tasks.loading import check_tasks
@@ -141,9 +141,10 @@ class Proposal:
         dates = np.unique(np.asarray(table[manifest.get("time_col") or schema.time_col].cast(
             pa.timestamp("us")).to_numpy().astype("datetime64[us]")))
         target = table[manifest["target_col"]]
-        ends = [_date(int(d)) for d in dates[[0, -1]].astype(np.int64)] if len(dates) else ["", ""]
-        return SplitFacts(split, table.num_rows, len(table[entity].unique()), len(dates), *ends,
-                          self._base(target))
+        first, last = ("", "") if not len(dates) else (
+            _date(int(d)) for d in dates[[0, -1]].astype(np.int64))
+        return SplitFacts(split, table.num_rows, len(table[entity].unique()), len(dates), first,
+                          last, self._base(target))
 
     def _base(self, target: pa.ChunkedArray) -> float | None:
         import pyarrow.compute as pc
@@ -253,7 +254,7 @@ def name_of(meaning: Meaning) -> str:
         words = [meaning.entity, first.function, *_about(first)]
         if isinstance(query.target, Joined):
             words.append(query.target.word)
-        words += [f"{max(one.last for one in aggregates_of(query.target)):g}", first.unit]
+        words += [f"{max(one.until for one in aggregates_of(query.target)):g}", first.unit]
     text = "-".join(re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in words)
     return re.sub("-+", "-", text).lower().strip("-")[:100] or "task"
 
@@ -263,20 +264,10 @@ def _about(said: Aggregate) -> tuple[str, ...]:
 
 
 def _why_not(database: Database, meaning: Meaning) -> str | None:
-    schema = _Length(round(meaning.days * DAY))
-    span = Span(database)
-    if (wrong := too_fine(span, schema.timedelta)) is not None:  # nothing that can be moved
+    span, length = Span(database), round(meaning.days * DAY)
+    if (wrong := too_fine(span, length)) is not None:  # nothing that can be moved
         raise ValueError(wrong)
-    return next(filter(None, (why_not(span, schema, split) for split in SPLITS)), None)
-
-
-@dataclass(frozen=True)
-class _Length:
-    """What `why_not` asks of a task."""
-
-    timedelta: int
-    kind: str = "forecast"
-    autocomplete: bool = False
+    return next(filter(None, (why_no_windows(span, length, split) for split in SPLITS)), None)
 
 
 def _dates(database: Database, meaning: Meaning) -> int:

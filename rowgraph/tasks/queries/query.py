@@ -76,6 +76,18 @@ class Aggregate:
     start: int = field(compare=False)
     end: int = field(compare=False)
 
+    @property
+    def of_column(self) -> Column:
+        """What it is made of, unless it is COUNT of the rows themselves."""
+        assert isinstance(self.of, Column)
+        return self.of
+
+    @property
+    def until(self) -> float:
+        """The end of a window that has one, as all have that are asked for."""
+        assert self.last is not None
+        return self.last
+
 
 @dataclass(frozen=True)
 class Compared:
