@@ -57,7 +57,7 @@ def connected(address: str) -> Iterator[Any]:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
-        said = more[-1] if more and first.endswith(":") else first  # a traceback ends with its error
+        said = more[-1] if more and first.endswith(":") else first  # of a traceback, its error
         raise ClusterError(
             f"ray.address is {address} and no cluster answers there ({said[:160]}); start one "
             "with `ray start --head`, set ray.address to one that runs, or to local for this "

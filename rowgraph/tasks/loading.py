@@ -150,12 +150,15 @@ def _of_manifest(database: Database, task: LabelSchema) -> list[str]:
                             f"{near(table, database.tables)} Correct the task's manifest")
     if problems or not task.entities:
         return problems or ["the manifest names no entity_col; add it"]
-    if task.time_col is None:
+    if not task.time_col:
         whose = f"table {task.entity_table}" if task.autocomplete else "the label table"
         problems.append(f"{whose} has no time column, so that what a label row may see is "
                         "undefined; choose a temporal task")
     if not (task.target_col or task.destination_col):
         problems.append("the manifest names no target_col; add it")
+    if task.destination_table and not task.eval_k:
+        problems.append("the manifest names no eval_k, so that nobody knows how many rows to "
+                        "recommend; add it")
     span = database.test_timestamp - database.val_timestamp
     if not task.autocomplete and task.timedelta > span:
         problems.append("timedelta is longer than from val_timestamp to test_timestamp, so that "

@@ -33,6 +33,12 @@ WRONG = {
     "no time column": (
         lambda r: r.manifest(kind="external", time_col=None),
         "the label table has no time column, so that what a label row may see is undefined"),
+    "a time column without a name": (
+        lambda r: r.manifest(kind="external", time_col=""),
+        "the label table has no time column, so that what a label row may see is undefined"),
+    "a list of no length": (
+        lambda r: (r.recommend(), r.manifest(kind="external", evaluator="own", eval_k=None)),
+        "the manifest names no eval_k, so that nobody knows how many rows to recommend; add it"),
     "a table without a time": (
         lambda r: r.manifest(kind="autocomplete", entity_table="circuits", target_col="country"),
         "table circuits has no time column"),
