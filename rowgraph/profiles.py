@@ -107,8 +107,9 @@ class Profile(Section):
     task_settings: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     compute: ComputeSettings = ComputeSettings()
     ray: RaySettings = RaySettings()
-    # What every asset of the profile is labelled with; part of no recipe.
+    # Who answers for every asset, as Dagster shows it; part of no recipe.
     owners: tuple[Owner, ...] = ()
+    # Names and values that the UI filters every asset by; part of no recipe.
     tags: dict[Tag, Tag] = Field(default_factory=dict)
 
     @model_validator(mode="before")
