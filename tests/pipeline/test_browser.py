@@ -17,6 +17,7 @@ import pytest
 from tests.pipeline.test_end_to_end import AFTER_SAGE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 600  # seconds for what takes a few on a quiet machine
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium here: `apt-get install chromium` to test the UI")
 
@@ -27,13 +28,12 @@ def free_port():
         return held.getsockname()[1]
 
 
-def until(true, seconds, what):
-    """Wait; returns the seconds that it took."""
+def until(true, what):
+    """Wait."""
     started = time.monotonic()
     while not true():
-        assert time.monotonic() < started + seconds, f"not within {seconds} s: {what}"
+        assert time.monotonic() < started + PATIENCE, f"not within {PATIENCE} s: {what}"
         time.sleep(0.3)
-    return time.monotonic() - started
 
 
 class Ui:
@@ -61,7 +61,7 @@ class Ui:
         try:
             names = self.ask("{ workspaceOrError { __typename ... on Workspace "
                              "{ locationEntries { name loadStatus } } } }")
-            urllib.request.urlopen(self.mlflow, timeout=5)
+            urllib.request.urlopen(self.mlflow, timeout=30)
             return names["workspaceOrError"]["locationEntries"][0]["loadStatus"] == "LOADED"
         except OSError:
             assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -78,7 +78,7 @@ class Ui:
 
     def close(self):
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        self.process.wait(120)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def ui(world):
     """The UI, usable."""
     served = Ui(world)
     try:
-        until(served.up, 90, "both pages usable")
+        until(served.up, "both pages usable")
         yield served
     finally:
         served.close()
@@ -100,12 +100,12 @@ def page():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1500, "height": 950})
-        opened.set_default_timeout(30_000)
+        opened.set_default_timeout(120_000)
         yield opened
         browser.close()
 
 
-@pytest.mark.timeout(1200)  # 75 s on two quiet cores; five times that beside other work
+@pytest.mark.timeout(2 * PATIENCE)  # 75 s on two quiet cores; five times that beside other work
 def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(world, ui, page):
     page.goto(f"{ui.dagster}/asset-groups")
     page.get_by_text("sage_weights").first.wait_for()
@@ -114,7 +114,7 @@ def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(
 
     world.profile.write_text(world.profile.read_text().replace(
         "learning_rate: 0.01}", "learning_rate: 0.02}"))
-    until(lambda: ui.stale() == sorted(AFTER_SAGE), 90, "exactly the right assets out of date")
+    until(lambda: ui.stale() == sorted(AFTER_SAGE), "exactly the right assets out of date")
 
     page.locator("button", has_text="Materialize all").locator("xpath=following::button[1]").click()
     page.get_by_text("Materialize unsynced").click()
@@ -124,12 +124,12 @@ def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(
     assert all(name.replace("/", " / ") in dialog for name in AFTER_SAGE)
     known = ui.runs()
     confirm.click()
-    until(lambda: len(ui.runs()) > len(known), 120, "a run of what is out of date")
+    until(lambda: len(ui.runs()) > len(known), "a run of what is out of date")
 
     page.goto(f"{ui.dagster}/runs/{ui.runs()[0]}")
     page.get_by_placeholder("Filter…").fill("sage_weights: step")
-    page.get_by_text(re.compile(r"sage_weights: step \d+ of \d+")).first.wait_for(timeout=300_000)
-    until(lambda: ui.stale() == [], 480, "everything up to date again")
+    page.get_by_text(re.compile(r"sage_weights: step \d+ of \d+")).first.wait_for(timeout=PATIENCE * 1000)
+    until(lambda: ui.stale() == [], "everything up to date again")
 
     page.goto(f"{ui.dagster}/assets/sage_weights")
     page.get_by_text("mlflow_run").first.wait_for()
