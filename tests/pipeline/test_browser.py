@@ -128,7 +128,8 @@ def test_an_edit_shows_is_brought_up_to_date_and_its_page_leads_to_the_training(
 
     page.goto(f"{ui.dagster}/runs/{ui.runs()[0]}")
     page.get_by_placeholder("Filter…").fill("sage_weights: step")
-    page.get_by_text(re.compile(r"sage_weights: step \d+ of \d+")).first.wait_for(timeout=PATIENCE * 1000)
+    step = page.get_by_text(re.compile(r"sage_weights: step \d+ of \d+")).first
+    step.wait_for(timeout=PATIENCE * 1000)
     until(lambda: ui.stale() == [], "everything up to date again")
 
     page.goto(f"{ui.dagster}/assets/sage_weights")
