@@ -166,6 +166,7 @@ def in_words(column: Mapping[str, str], value: float, horizon: int,
     if column["kind"] == "count" and not name:
         amount = "no" if not value or np.isnan(value) else f"{value:,.0f}"
         return " ".join(filter(None, (amount, path, window)))
+    name = re.sub("^days until ", "days from row to ", name)  # both lie in the past
     of = f"{name} of {path}" if name else path
     aggregate = column["aggregate"].replace("age in days", "age of")
     what = " ".join(filter(None, (aggregate, of, window)))

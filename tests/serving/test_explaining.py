@@ -25,6 +25,8 @@ DAY = 86_400_000_000
      "age of the last orders by customer_id: 61.2 days"),
     (("customers", "gone_at", "age in days", "", "age"), 43.25, (),
      "age of gone_at of customers: 43.2 days"),
+    (("customers", "days until gone_at", "", "", "age"), 8.0, (),
+     "days from row to gone_at of customers: 8 days"),
     (("customers", "country", "", "", "code"), 1, ("DE", "FR"), "country of customers: FR"),
     (("customers", "country", "", "", "code"), 7, ("DE", "FR"), "country of customers: another"),
     (("orders by customer_id", "paid = yes", "mean", "over 172 days", "share"), 0.25, (),
