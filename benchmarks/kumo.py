@@ -186,8 +186,8 @@ def watched(command: list[str], log: Path, minutes: float, threads: int) -> dict
             os.killpg(child.pid, signal.SIGKILL)
             raise
     used, child.returncode = waited[2], os.waitstatus_to_exitcode(waited[1])
-    ended_here = late and child.returncode == -signal.SIGKILL  # else it was done a moment before
-    return {"status": None if ended_here else child.returncode,
+    killed = late and child.returncode == -signal.SIGKILL  # else it was done a moment before
+    return {"status": None if killed else child.returncode,
             "seconds": round(time.perf_counter() - started, 1),
             "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
             "largest_gb": round(used.ru_maxrss * 1024 / GIB, 2), "gb": round(peak / GIB, 2)}

@@ -116,7 +116,7 @@ def _print(findings: list) -> None:
                       "labels were overwritten", highlight=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
         table.add_column("path", overflow="fold")
-        for name in ("seeds", "numbers", "future", "cells", "labels",
+        for name in ("seeds", "compared", "future", "cells", "labels",
                      *(("late",) if late else ())):
             table.add_column(name, justify="right")
         for f in rows:

@@ -108,6 +108,13 @@ def test_a_command_is_watched_with_its_children_and_ended_when_its_time_is_over(
     assert (tmp_path / "log.txt").read_text().strip() == "here"
 
 
+def test_a_command_that_ends_by_itself_is_not_late_though_its_time_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(kumo.os, "killpg", lambda *_: None)
+    code = "import time; time.sleep(2)"
+    facts = kumo.watched([sys.executable, "-c", code], tmp_path / "log.txt", 0, 1)
+    assert facts["status"] == 0
+
+
 def test_a_command_that_fails_says_so(tmp_path):
     facts = kumo.watched([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt", 1, 1)
     assert facts["status"] == 3
