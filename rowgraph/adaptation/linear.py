@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 import scipy.special
-from threadpoolctl import threadpool_limits
 
 from rowgraph.tasks.kinds import TaskType
+from rowgraph.threads import one_thread
 
 KNOTS = 64  # quantiles kept of a feature
 TAIL = 0.01  # the most extreme rank that is told apart; normal scores end at about 2.3
@@ -114,7 +114,7 @@ class LinearPath:
 
     def predict(self, features_NF: np.ndarray, steps: Sequence[int]) -> list[np.ndarray]:
         """For each asked place in the path, predictions as `rowgraph.tasks.kinds` says."""
-        with threadpool_limits(1):
+        with one_thread():
             columns = self.scores.columns(features_NF)
             return [self._answer(columns @ self.weights[s] + self.bias[s]) for s in steps]
 
@@ -142,7 +142,7 @@ def fit_linear(task_type: TaskType, classes: int, features_NF: np.ndarray, targe
         last: the place in `penalties` to stop at; None fits all.
         penalties: descending.
     """
-    with threadpool_limits(1):
+    with one_thread():
         scores = NormalScores.fit(features_NF, categorical)
         columns_NP = scores.columns(features_NF)
         variance, directions_PD = np.linalg.eigh(columns_NP.T @ columns_NP / len(columns_NP))

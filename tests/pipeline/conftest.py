@@ -1,6 +1,9 @@
 """A world of two tiny databases and a profile over them, small enough to run end to end."""
 
+import contextlib
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import yaml
 from pipeline.environment import Environment
 from pipeline.plan import plan, select_assets, with_upstream
 from pipeline.running import run
+from rowgraph.locks import held
 from rowgraph.profiles import load_profile
 
 DAY = np.timedelta64(1, "D")
@@ -108,21 +112,38 @@ imputation_metrics:
 """
 
 
+@contextlib.contextmanager
+def only_once(tmp_path_factory, name: str):
+    """A folder that all workers of a run share, and whether it is still to be filled."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done = root / name, root / f"{name}.done"
+    with held(root / f"{name}.lock", f"the tests' {name}"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        yield folder, not done.exists()
+        done.touch()
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory) -> Path:
     """A folder with the two databases; tests that break one copy it first."""
-    folder = tmp_path_factory.mktemp("databases")
-    write_shop(folder / "tiny-shop")
-    write_league(folder / "tiny-league")
+    with only_once(tmp_path_factory, "databases") as (folder, missing):
+        if missing:
+            write_shop(folder / "tiny-shop")
+            write_league(folder / "tiny-league")
     return folder
 
 
 @pytest.fixture(scope="session")
 def profile_path(tmp_path_factory) -> Path:
     """The profile over the two."""
-    path = tmp_path_factory.mktemp("profiles") / "tiny.yaml"
-    path.write_text(PROFILE)
-    return path
+    with only_once(tmp_path_factory, "profiles") as (folder, missing):
+        if missing:
+            folder.mkdir()
+            (folder / "tiny.yaml").write_text(PROFILE)
+    return folder / "tiny.yaml"
 
 
 class Listener:
@@ -156,7 +177,8 @@ class World:
         """The tiny profile with YAML changes on top; equal changes share a profile name."""
         path = self.profile
         if changes:
-            path = self.home.parent / "changed.yaml"
+            # A folder of its own: another worker may change the same world's profile now.
+            path = Path(tempfile.mkdtemp(dir=self.home.parent)) / "changed.yaml"
             path.write_text(f"extends: {self.profile}\n{changes}")
         return Environment(load_profile(path), self.home, self.databases, None, hub=False)
 
@@ -178,12 +200,17 @@ class World:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, databases, profile_path) -> World:
-    """A home in which the tiny profile has run once, tracked. Not to be changed."""
-    world = World(tmp_path_factory.mktemp("world") / "home", databases, profile_path)
-    failures, listener = world.run(tracked=True)
-    assert not failures, failures
-    assert len(listener.made) == len(plan(world.environment()))
-    assert listener.steps > 0
+    """A home in which the tiny profile has run once, tracked. Not to be changed.
+
+    A minute's work, so it is done once for all workers.
+    """
+    with only_once(tmp_path_factory, "finished") as (folder, missing):
+        world = World(folder / "home", databases, profile_path)
+        if missing:
+            failures, listener = world.run(tracked=True)
+            assert not failures, failures
+            assert len(listener.made) == len(plan(world.environment()))
+            assert listener.steps > 0
     return world
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
-from threadpoolctl import threadpool_limits
+
+from rowgraph.threads import one_thread
 
 PENALTIES = (0.1, 0.01, 0.001)  # each starts from the one before
 ITERATIONS = 40  # of L-BFGS for one penalty
@@ -37,7 +38,7 @@ class ListwisePath:
 
     def scores(self, blocks: Sequence[np.ndarray], steps: Sequence[int]) -> list[np.ndarray]:
         """float64 [G], at these places of the path."""
-        with threadpool_limits(1):
+        with one_thread():
             columns = self.columns(blocks)
             return [columns @ self.weights[step] for step in steps]
 
@@ -64,7 +65,7 @@ def fit_listwise(blocks: Sequence[np.ndarray], seed_G: np.ndarray, true_G: np.nd
     path = ListwisePath(mean, scale, ())
     columns = path.columns(blocks)
     weights, found = np.zeros(columns.shape[1]), []
-    with threadpool_limits(1):
+    with one_thread():
         for penalty in PENALTIES if true_G.any() else ():
             def loss(w: np.ndarray, penalty: float = penalty) -> tuple[float, np.ndarray]:
                 value, wrong = listwise(columns @ w.astype(np.float32), seed_G, true_G)
