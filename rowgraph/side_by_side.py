@@ -120,14 +120,14 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
         yield from _on_cluster(cluster, function, pieces, str(device) != "cpu",
                                gigabytes)
     elif min(processes, len(pieces)) < 2:
-        yield from (_here(function, piece) for piece in pieces)
+        yield from (here(function, piece) for piece in pieces)
     else:
         yield from joblib.Parallel(min(processes, len(pieces)), return_as="generator")(
             joblib.delayed(function)(piece) for piece in pieces)
 
 
-def _here(function: Callable[[Piece], Result], piece: Piece) -> Result:
-    """In this process, whose number of threads stays."""
+def here(function: Callable[[Piece], Result], piece: Piece) -> Result:
+    """A piece in this process, whose number of threads stays."""
     import torch
 
     threads = torch.get_num_threads()

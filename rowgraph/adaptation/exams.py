@@ -131,6 +131,10 @@ class Exams:
                         {r: Rows(views[f"test_{r}"], np.arange(len(task.test)))
                          for r in regimes}))
 
+    def named(self, name: str) -> Exam:
+        """A fold's exam by its name, or `validation` or `test`."""
+        return next(e for e in (*self.folds, self.validation, self.test) if e.name == name)
+
     def of_split(self, split: str) -> Exam:
         """The exam whose answers are the predictions of a split, `val` or `test`."""
         return {"val": self.validation, "test": self.test}[split]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from rowgraph.adaptation.exams import Exam, Exams, Rows
 from rowgraph.tasks.choosing import Chosen, Score, choose
 from rowgraph.tasks.label_tables import Task
 from rowgraph.tasks.metrics import measure
-from rowgraph.tasks.predictions import Run
+from rowgraph.tasks.predictions import SPLITS, Run
 from rowgraph.tasks.regimes import Regime
 
 
@@ -53,16 +54,62 @@ class Model(Protocol):
         """Fit on the exam's rows, up to a step, reading no label of the rows that it asks."""
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One fit, and what is asked of it.
+
+    Args:
+        exam: name of the one whose rows are fitted on and answered.
+        asked: by regime the ascending steps at which its rows are answered.
+        weighed: steps at which the importance of features is told.
+    """
+
+    candidate: Candidate
+    exam: str
+    seed: int
+    asked: Mapping[Regime, tuple[int, ...]]
+    weighed: tuple[int, ...] = ()
+
+    @property
+    def last(self) -> int:
+        """The step up to which is fitted."""
+        return max(max(steps) for steps in self.asked.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of an attempt: predictions by regime and step; importances by step."""
+
+    answers: dict[tuple[Regime, int], np.ndarray]
+    importances: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
+
+
+Perform = Callable[[Sequence[Attempt]], Iterable[Outcome]]
+
+
+def perform(model: Model, exams: Exams, attempts: Iterable[Attempt]) -> Iterable[Outcome]:
+    """Fit and answer here, one attempt after the other."""
+    for one in attempts:
+        exam = exams.named(one.exam)
+        fitted = model.fit(one.candidate, exam, one.seed, one.last)
+        answers = {(regime, step): answer for regime, steps in one.asked.items()
+                   for step, answer in zip(steps, fitted.predict(exam.asked[regime], steps),
+                                           strict=True)}
+        yield Outcome(answers, {step: fitted.importances(step) for step in one.weighed})
+
+
 class Trials:
     """What a model's candidates reach on folds.
 
     Args:
         model: fitted with `seed`.
         exams: whose folds are tried.
+        performed: who fits and answers, in the order of the attempts; None is `perform`.
     """
 
-    def __init__(self, model: Model, exams: Exams, seed: int):
+    def __init__(self, model: Model, exams: Exams, seed: int, performed: Perform | None = None):
         self.model, self.exams, self.seed = model, exams, seed
+        self._perform = performed or functools.partial(perform, model, exams)
         self.scores: list[Score] = []
         self._tried: dict[str, Candidate] = {}
         self._answers: dict[tuple[Regime, str, int], list[np.ndarray]] = {}
@@ -71,26 +118,23 @@ class Trials:
         """Fit candidates that were not tried yet on every fold, and score them at every step."""
         fresh = list({c.label: c for c in candidates if c.label not in self._tried}.values())
         self._tried |= {candidate.label: candidate for candidate in fresh}
-        for exam in self.exams.folds:
-            for candidate in fresh:
-                if candidate.aged and exam.aged is None:
-                    continue
-                fitted = self.model.fit(candidate, exam, self.seed, self.model.steps[-1])
-                for regime in self._regimes(candidate):
-                    rows = exam.asked[regime]
-                    answers = fitted.predict(rows, self.model.steps)
-                    for step, answer in zip(self.model.steps, answers, strict=True):
-                        self._note(candidate.label, step, exam.name, regime, rows, answer)
+        attempts = [Attempt(c, exam.name, self.seed,
+                            dict.fromkeys(self._regimes(c), self.model.steps))
+                    for exam in self.exams.folds for c in fresh
+                    if not (c.aged and exam.aged is None)]
+        for one, outcome in zip(attempts, self._perform(attempts), strict=True):
+            for (regime, step), answer in outcome.answers.items():
+                self._note(one, regime, step, answer)
 
     def _regimes(self, candidate: Candidate) -> list[Regime]:
         return [r for r in self.exams.regimes if r == "frozen_db" or not candidate.aged]
 
-    def _note(self, label: str, step: int, fold: str, regime: Regime, rows: Rows,
-              answer: np.ndarray) -> None:
-        task = self.exams.task
+    def _note(self, one: Attempt, regime: Regime, step: int, answer: np.ndarray) -> None:
+        task, label = self.exams.task, one.candidate.label
+        target = self.exams.named(one.exam).asked[regime].labels.target
         self._answers.setdefault((regime, label, step), []).append(answer)
-        self.scores.append(Score(self.model.name, label, step, fold, regime, task.primary,
-                                 score_of(task, rows.labels.target, answer)))
+        self.scores.append(Score(self.model.name, label, step, one.exam, regime, task.primary,
+                                 score_of(task, target, answer)))
 
     def chosen(self, aged: bool | None = None) -> dict[Regime, Chosen]:
         """The best candidate and step by regime, of all, or of those fitted on aged (or fresh)
@@ -123,35 +167,43 @@ class Trials:
         """Some candidate was fitted on aged rows."""
         return any(candidate.aged for candidate in self._tried.values())
 
-    def answers(self, asked: Mapping[Regime, Iterable[Chosen]], seed: int, split: str,
-                keep: dict[str, Fitted] | None = None) -> dict[tuple[Regime, Chosen], np.ndarray]:
-        """Fit what was chosen, and answer a split's rows.
+    def answers(self, asked: Mapping[Regime, Collection[Chosen]], seeds: Sequence[int],
+                weighed: Mapping[Regime, Chosen] | None = None) -> Answered:
+        """Fit what was chosen, and answer validation and test rows with every seed.
 
-        Every candidate is fitted once, as far as the furthest of its steps asks.
+        Every candidate is fitted once for a split and seed, as far as the furthest of its steps
+        asks.
 
         Args:
             asked: choices by regime.
-            split: `val` or `test`.
-            keep: gets what was fitted, by label of the candidate.
+            weighed: those whose importances are told, of the first seed's final fit.
         """
-        exam = self.exams.of_split(split)
         steps: dict[str, dict[Regime, set[int]]] = {}
         for regime, choices in asked.items():
             for one in choices:
                 steps.setdefault(one.candidate, {}).setdefault(regime, set()).add(one.step)
-        found = {}
-        for label, by_regime in steps.items():
-            fitted = self.model.fit(self._tried[label], exam, seed,
-                                    max(max(s) for s in by_regime.values()))
-            if keep is not None:
-                keep[label] = fitted
-            for regime, some in by_regime.items():
-                ordered = sorted(some)
-                answers = fitted.predict(exam.asked[regime], ordered)
-                found |= {(regime, label, step): answer
-                          for step, answer in zip(ordered, answers, strict=True)}
-        return {(regime, one): found[regime, one.candidate, one.step]
-                for regime, choices in asked.items() for one in choices}
+        weighed = weighed or {}
+        finals = [(seed, split, label) for seed in seeds for split in SPLITS for label in steps]
+        attempts = [Attempt(
+            self._tried[label], self.exams.of_split(split).name, seed,
+            {regime: tuple(sorted(some)) for regime, some in steps[label].items()},
+            tuple(sorted({one.step for one in weighed.values() if one.candidate == label}))
+            if (seed, split) == (seeds[0], "test") else ()) for seed, split, label in finals]
+        outcomes = dict(zip(finals, self._perform(attempts), strict=True))
+        return Answered(
+            {(seed, split, regime, one): outcomes[seed, split, one.candidate].answers[
+                regime, one.step] for seed in seeds for split in SPLITS
+             for regime, choices in asked.items() for one in choices},
+            {regime: outcomes[seeds[0], "test", one.candidate].importances[one.step]
+             for regime, one in weighed.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Predictions by seed, split, regime and choice; importances by regime, where asked for."""
+
+    predictions: dict[tuple[int, str, Regime, Chosen], np.ndarray]
+    importances: dict[Regime, list[tuple[str, float]]]
 
 
 def mean_scores(task: Task, predictions: Mapping[Run, Mapping[str, np.ndarray]],

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rowgraph.adaptation.exams import Exams
-from rowgraph.adaptation.own_labels import (
-    EntityHistory,
-    OwnLabels,
-    constant_of,
-    mean_of_entity,
-    predicted,
-)
-from rowgraph.adaptation.shallow import LinearOnWindows, Picks, TreesOnWindows
-from rowgraph.adaptation.sheets import Sheets
-from rowgraph.adaptation.trials import Fitted, Trials, mean_scores, score_of
+from rowgraph.adaptation.attempts import Bench
+from rowgraph.adaptation.own_labels import constant_of, mean_of_entity, predicted
+from rowgraph.adaptation.trials import Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
 from rowgraph.baselines.blending import NAME as BLEND
 from rowgraph.baselines.blending import Part, choose_mixture, mixed, names_of, parts_of
-from rowgraph.baselines.entity_row import EntityRow
+from rowgraph.baselines.models import Models
 from rowgraph.baselines.settings import BaselineMetricsSettings
-from rowgraph.features.store import WindowFeatures
 from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.label_tables import Task
@@ -70,26 +62,27 @@ def run_baselines(task: Task, features_folder: Path | None, settings: BaselineMe
         raise ValueError(f"{task.database.name}/{task.name}: the Data Scientist needs window "
                          "features; hand over their folder, or leave "
                          f"{', '.join(SCIENTIST)} out of baseline_metrics.baselines")
-    bench = _Bench(task, settings, log)
-    bench.constants()
-    own = bench.history()
-    bench.entity_row()
-    if features_folder is not None:
-        bench.data_scientist(WindowFeatures.open(features_folder), own)
-        pl.DataFrame(bench.importances, schema=IMPORTANCES, orient="row").write_parquet(
-            draft.path("importances.parquet"))
-    write_predictions(task, bench.predictions, draft.path("predictions.parquet"))
-    choice_table(bench.scores, bench.chosen).write_parquet(draft.path("choices.parquet"))
-    return bench.summary()
+    models = Models(task, features_folder, settings)
+    with Bench(models, settings.workers, "cpu") as bench:
+        running = _Running(models, bench, log)
+        running.constants()
+        own = running.history()
+        running.entity_row()
+        if features_folder is not None:
+            running.data_scientist(own)
+            pl.DataFrame(running.importances, schema=IMPORTANCES, orient="row").write_parquet(
+                draft.path("importances.parquet"))
+    write_predictions(task, running.predictions, draft.path("predictions.parquet"))
+    choice_table(running.scores, running.chosen).write_parquet(draft.path("choices.parquet"))
+    return running.summary()
 
 
-class _Bench:
+class _Running:
     """The baselines of one task on their way."""
 
-    def __init__(self, task: Task, settings: BaselineMetricsSettings, log: Log):
-        self.task, self.settings, self.log = task, settings, log
-        self.exams = Exams.of(task, settings, settings.fit_rows, settings.choice_rows)
-        self.own_labels = OwnLabels(task)
+    def __init__(self, models: Models, bench: Bench, log: Log):
+        self.models, self.bench, self.log = models, bench, log
+        self.task, self.settings, self.exams = models.task, models.settings, models.exams
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.scores: list[Score] = []
         self.chosen: dict[str, dict[Regime, Chosen]] = {}
@@ -117,7 +110,7 @@ class _Bench:
         for split in SPLITS:
             exam = self.exams.of_split(split)
             constant = constant_of(self.task, exam.fresh.labels.target)
-            mean = mean_of_entity(self.task, self.own_labels, exam)
+            mean = mean_of_entity(self.task, self.models.own, exam)
             for regime, rows in exam.asked.items():
                 self.note(regime, "global_constant", 0, split,
                           predicted(self.task, np.tile(constant, (len(rows), 1))))
@@ -128,50 +121,41 @@ class _Bench:
         """`entity_history`; None for autocomplete, where no row has labels of its own past."""
         if self.task.autocomplete or not self.wants("entity_history", BLEND):
             return None
-        model = EntityHistory(self.task, self.own_labels)
-        trials = self.trials(model)
-        trials.run(model.candidates())
+        trials = self.trials("entity_history")
+        trials.run(trials.model.candidates())
         self.keep(trials, seeds=(0,))
         return trials
 
     def entity_row(self) -> None:
         """`lightgbm_entity`."""
         if self.wants("lightgbm_entity"):
-            model = EntityRow(self.task, self.settings.trees)
-            trials = self.trials(model)
-            trials.run(model.candidates())
+            trials = self.trials("lightgbm_entity")
+            trials.run(trials.model.candidates())
             self.keep(trials, self.settings.seeds)
 
-    def data_scientist(self, features: WindowFeatures, own: Trials | None) -> None:
+    def data_scientist(self, own: Trials | None) -> None:
         """`data_scientist`, `data_scientist_linear` and `data_scientist_blend`."""
         if not self.wants(*SCIENTIST):
             return
-        task, settings = self.task, self.settings
-        picks = Picks(task, Sheets(task, features))
-        trees = self.try_trees(picks) if self.wants("data_scientist", BLEND) else None
+        trees = self.try_trees() if self.wants("data_scientist", BLEND) else None
         linear = None
         if self.wants("data_scientist_linear", BLEND):
-            model = LinearOnWindows(task, picks, settings.linear_features)
-            linear = self.trials(model)
-            for aged in self.ages():
-                linear.run(model.candidates(aged))
+            linear = self.trials("data_scientist_linear")
+            linear.run(c for aged in self.ages() for c in linear.model.candidates(aged))
         if self.wants(BLEND):
             self.blend(trees, linear, own)
             return
         if trees is not None:
-            self.keep(trees, settings.seeds)
+            self.keep(trees, self.settings.seeds)
         if linear is not None:
             self.keep(linear, seeds=(0,))
 
-    def try_trees(self, picks: Picks) -> Trials:
+    def try_trees(self) -> Trials:
         """Parts of the features first, then sizes with the parts that were best."""
-        settings = self.settings
-        model = TreesOnWindows(self.task, picks, settings.trees, settings.bags)
-        trials = self.trials(model)
-        for aged in self.ages():
-            trials.run(model.parts(aged))
-            best = trials.chosen(aged).values()
-            trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
+        trials = self.trials("data_scientist")
+        trials.run(c for aged in self.ages() for c in trials.model.parts(aged))
+        trials.run([c for aged in self.ages() for one in trials.chosen(aged).values()
+                    for c in trials.model.sizes(trials.candidate(one))])
         return trials
 
     def blend(self, trees: Trials, linear: Trials, own: Trials | None) -> None:
@@ -186,9 +170,8 @@ class _Bench:
                               if part.trials is trials and (name in names_of(chosen[regime])
                                                             or name in ("trees", "linear"))}
                      for regime, found in parts.items()}
-            found = self.keep(trials, seeds, asked) if trials is not own else {
-                (seed, split, regime, one): answer for seed in seeds for split in SPLITS
-                for (regime, one), answer in trials.answers(asked, seed, split).items()}
+            found = (trials.answers(asked, seeds).predictions if trials is own
+                     else self.keep(trials, seeds, asked))
             answers |= {(id(trials), *key): answer for key, answer in found.items()}
         self.scores += scores
         self.chosen[BLEND] = chosen
@@ -206,9 +189,10 @@ class _Bench:
         """Whether rows may be aged: fresh ones always, aged ones for `frozen_db`."""
         return (False, True) if "frozen_db" in self.exams.regimes else (False,)
 
-    def trials(self, model: Any) -> Trials:
+    def trials(self, name: str) -> Trials:
         """Of a model, with the first seed."""
-        return Trials(model, self.exams, self.settings.seeds[0])
+        return Trials(self.bench.model(name), self.exams, self.settings.seeds[0],
+                      partial(self.bench.perform, name))
 
     def keep(self, trials: Trials, seeds: tuple[int, ...],
              asked: Mapping[Regime, set[Chosen]] | None = None,
@@ -226,23 +210,14 @@ class _Bench:
             self.scores += trials.scores
             self.chosen[name] = best
         every = {regime: {one, *(asked or {}).get(regime, ())} for regime, one in best.items()}
-        found, fitted = {}, {}
-        for seed in seeds:
-            for split in SPLITS:
-                first = fitted if (seed, split) == (seeds[0], "test") else None
-                answers = trials.answers(every, seed, split, first)
-                found |= {(seed, split, *key): answer for key, answer in answers.items()}
-                for regime, one in best.items():
-                    self.note(regime, name, seed, split, answers[regime, one])
-        self._weigh(name, best, fitted)
-        return found
-
-    def _weigh(self, name: str, best: Mapping[Regime, Chosen],
-               fitted: Mapping[str, Fitted]) -> None:
-        if self.wants(name) and name == "data_scientist":
-            for regime, one in best.items():
-                found = fitted[one.candidate].importances(one.step)
-                self.importances += [(regime, name, *each) for each in found[:SHOWN]]
+        weighed = best if self.wants(name) and name == "data_scientist" else {}
+        answered = trials.answers(every, seeds, weighed)
+        for (seed, split, regime, one), answer in answered.predictions.items():
+            if one == best[regime]:
+                self.note(regime, name, seed, split, answer)
+        for regime, found in answered.importances.items():
+            self.importances += [(regime, name, *each) for each in found[:SHOWN]]
+        return answered.predictions
 
     def summary(self) -> dict[str, Any]:
         """For people: what was chosen, and how well it did."""

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from rowgraph.settings import Seeds
+from rowgraph.settings import Count, Seeds, neutral
 from rowgraph.tasks.settings import SplitSettings
 
 Baseline = Literal["global_constant", "entity_mean", "entity_history", "lightgbm_entity",
@@ -25,6 +25,7 @@ class BaselineMetricsSettings(SplitSettings):
     linear_features: int = Field(300, gt=0)  # of highest gain that the linear model is given
     fit_rows: int | None = Field(50_000, gt=0)  # newest label rows fitted on; null = all
     choice_rows: int | None = Field(15_000, gt=0)  # of them, where folds choose; null = all
+    workers: Count | None = neutral(None)  # fits side by side; null = a process for each core
 
     @field_validator("baselines")
     @classmethod

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
@@ -124,9 +123,8 @@ def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeatures
                members: Members, draft: Draft, log: Log) -> dict[str, Any]:
     """Fit what was chosen of every part of the blend, and the trees that explain; what serving must
     know besides."""
-    task, settings = ground.task, ground.settings
-    exams = Exams.of(task, settings, settings.fit_rows, settings.choice_rows)
-    models = Models(ground, exams, features, draft.state)
+    task, models = ground.task, Models(ground, features, draft.state)
+    exams = models.exams
     for done, part in enumerate(weights):
         _fit_part(part, models, choices.filter(model=part), members)
         log(done + 1, {"parts": float(done + 1)}, len(weights))

@@ -156,8 +156,8 @@ def _one(ground: Ground, state: Path, job: Job) -> dict[str, np.ndarray]:
 _OPENED: dict[str, tuple[RowVectors, Exams, OwnLabels]] = {}  # of one ground, by its token
 
 
-def _opened(ground: Ground) -> tuple[RowVectors, Exams, OwnLabels]:
-    """What a process keeps from one training of a ground to the next."""
+def opened(ground: Ground) -> tuple[RowVectors, Exams, OwnLabels]:
+    """What a process keeps of a ground from one training or fit to the next."""
     if ground.token not in _OPENED:
         _OPENED.clear()
         exams = Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
@@ -166,15 +166,19 @@ def _opened(ground: Ground) -> tuple[RowVectors, Exams, OwnLabels]:
     return _OPENED[ground.token]
 
 
+def forget() -> None:
+    """Nothing is kept any longer."""
+    _OPENED.clear()
+
+
 class _Training:
     """One training on its way."""
 
     def __init__(self, ground: Ground, job: Job):
         task, self.settings, self.job = ground.task, ground.settings, job
-        self.vectors, self.exams, self.own = _opened(ground)
+        self.vectors, self.exams, self.own = opened(ground)
         self.task, self.device = task, torch.device(ground.device)
-        self.exam = next(e for e in (*self.exams.folds, self.exams.validation, self.exams.test)
-                         if e.name == job.exam)
+        self.exam = self.exams.named(job.exam)
         self.rows = self.exam.fitted(job.aged)
         self.level: FittedHistory | None = None
         target = self.rows.labels.target

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rowgraph.adaptation.exams import Exams
-from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground, opened
 from rowgraph.adaptation.hybrid.on_vectors import LinearOnVectors
 from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED, RowVectors
 from rowgraph.adaptation.hybrid.wide_sheets import WideSheets
@@ -23,29 +23,37 @@ DRAWN = ("trees", "finetuned")  # parts whose answers depend on the seed
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """What the parts of a task are fitted with, each made once.
+    """What the parts of a task are fitted with; any process can open the same.
 
     Args:
         ground: task, database, own past and settings.
-        exams: of the task.
-        features: folder of its window features.
+        features: folder of the task's window features.
         state: folder of finished trainings.
     """
 
     ground: Ground
-    exams: Exams
     features: Path
     state: Path
 
-    @cached_property
+    @property
+    def token(self) -> str:
+        """Tells the grounds of models apart."""
+        return self.ground.token
+
+    @property
+    def exams(self) -> Exams:
+        """Of the task."""
+        return opened(self.ground)[1]
+
+    @property
     def vectors(self) -> RowVectors:
         """Of the task's rows."""
-        return self.ground.vectors()
+        return opened(self.ground)[0]
 
-    @cached_property
+    @property
     def own(self) -> OwnLabels:
         """What is known of the entities' own labels."""
-        return OwnLabels(self.ground.task)
+        return opened(self.ground)[2]
 
     @cached_property
     def kind(self) -> str:

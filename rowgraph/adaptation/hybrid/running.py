@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.attempts import Bench
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
-from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground, forget
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.parts import Part
 from rowgraph.adaptation.hybrid.ranking import run_ranking
@@ -48,18 +49,21 @@ def run_rowgraph(ground: Ground, features_folder: Path, draft: Draft, *, log: Lo
     """
     if ground.task.task_type == "recommendation":
         return run_ranking(ground, draft, log=log)
-    return _Bench(ground, features_folder, draft, log).run()
+    models = Models(ground, features_folder, draft.state)
+    try:
+        with Bench(models, ground.settings.workers, ground.device) as bench:
+            return _Parts(models, bench, draft, log).run()
+    finally:
+        forget()
 
 
-class _Bench:
+class _Parts:
     """The parts of one task on their way."""
 
-    def __init__(self, ground: Ground, features_folder: Path, draft: Draft, log: Log):
-        self.ground, self.task, self.settings = ground, ground.task, ground.settings
-        self.draft, self.log = draft, log
-        self.exams = Exams.of(self.task, self.settings, self.settings.fit_rows,
-                              self.settings.choice_rows)
-        self.models = Models(ground, self.exams, features_folder, draft.state)
+    def __init__(self, models: Models, bench: Bench, draft: Draft, log: Log):
+        self.models, self.bench, self.draft, self.log = models, bench, draft, log
+        self.task, self.settings = models.ground.task, models.ground.settings
+        self.exams = models.exams
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.steps = 0
 
@@ -96,18 +100,17 @@ class _Bench:
 
     def part(self, name: str) -> Part:
         """One part, tried on folds."""
-        model = self.models.of(name)
-        trials = Trials(model, self.exams, self.settings.seeds[0])
+        model = self.bench.model(name)
+        trials = Trials(model, self.exams, self.settings.seeds[0],
+                        None if name == "finetuned" else partial(self.bench.perform, name))
         candidates = self.models.candidates(name, model)
-        if name == "trees":
-            for aged in self.models.ages:
-                trials.run(c for c in candidates if c.aged == aged)
-                best = trials.chosen(aged).values()
-                trials.run([c for one in best for c in model.sizes(trials.candidate(one))])
-        elif name == "finetuned":
+        if name == "finetuned":
             self._tune(model, trials, candidates)
         else:
             trials.run(candidates)
+        if name == "trees":
+            trials.run([c for aged in self.models.ages for one in trials.chosen(aged).values()
+                        for c in model.sizes(trials.candidate(one))])
         return self.done(Part(name, trials, name in DRAWN))
 
     def _tune(self, model: FineTuned, trials: Trials, candidates: list[Candidate]) -> None:
@@ -134,14 +137,11 @@ class _Bench:
     def answers(self, part: Part, chosen: Mapping[Regime, tuple[Chosen, ...]],
                 ) -> dict[tuple[int, str, Regime], np.ndarray]:
         """A part's answers with what was chosen, by seed, split and regime."""
-        found = {}
-        for seed in self.settings.seeds if part.drawn else self.settings.seeds[:1]:
-            for split in SPLITS:
-                answers = part.trials.answers(chosen, seed, split)
-                for regime, some in chosen.items():
-                    found[seed, split, regime] = np.mean(
-                        [answers[regime, one] for one in some], axis=0)
-        return found
+        seeds = self.settings.seeds if part.drawn else self.settings.seeds[:1]
+        said = part.trials.answers(chosen, seeds).predictions
+        return {(seed, split, regime): np.mean([said[seed, split, regime, one] for one in some],
+                                               axis=0)
+                for seed in seeds for split in SPLITS for regime, some in chosen.items()}
 
     def on_folds(self, part: Part, chosen: tuple[Chosen, ...],
                  regime: Regime) -> list[np.ndarray]:

@@ -1,0 +1,100 @@
+"""Attempts of a task's models side by side: in processes of one thread each, or on a cluster.
+
+A process keeps what it has made of a task's models from one attempt to the next; attempts that
+share rows, and so bins and vectors, are one piece of work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from rowgraph.adaptation.exams import Exams
+from rowgraph.adaptation.trials import Attempt, Model, Outcome, perform
+from rowgraph.side_by_side import here, processes_of, side_by_side
+
+FEW = 6_000  # label rows fitted on, all folds together: not worth a process
+GIGABYTES = 2.0  # of memory that a worker of a cluster asks for
+
+
+class Models(Protocol):
+    """The models of a task, in a form that can be pickled; a token tells them from others."""
+
+    @property
+    def token(self) -> str:
+        """Of these."""
+
+    @property
+    def exams(self) -> Exams:
+        """That they are fitted for."""
+
+    def of(self, name: str) -> Model:
+        """One by its name."""
+
+
+class Bench:
+    """Where the attempts of one task are made; a context, after which nothing is held here.
+
+    Args:
+        models: of the task.
+        workers: processes, as in `processes_of`; for few label rows it is this one.
+        device: of encoders, as torch names it.
+    """
+
+    def __init__(self, models: Models, workers: int | None, device: str):
+        self.models, self._device = models, device
+        self._processes = processes_of(workers, device)
+        self._few = sum(len(exam.fresh) for exam in models.exams.folds) < FEW
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _KEPT.clear()
+
+    def model(self, name: str) -> Model:
+        """The one that is attempted, where it is attempted here."""
+        return _kept(self.models, name)[1]
+
+    def perform(self, name: str, attempts: Sequence[Attempt]) -> Iterator[Outcome]:
+        """Fit and answer, in the order of the attempts."""
+        pieces: dict[tuple[Any, ...], list[int]] = {}
+        for place, one in enumerate(attempts):
+            pieces.setdefault((one.exam, one.candidate.aged, one.seed), []).append(place)
+        together = functools.partial(_together, self.models, name, self._device)
+        each = [[attempts[place] for place in places] for places in pieces.values()]
+        done = ((here(together, piece) for piece in each) if self._few else
+                side_by_side(together, each, processes=self._processes, device=self._device,
+                             gigabytes=GIGABYTES))
+        waiting: dict[int, Outcome] = {}
+        following = 0
+        for places, outcomes in zip(pieces.values(), done, strict=True):
+            waiting |= zip(places, outcomes, strict=True)
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+
+_KEPT: dict[str, tuple[Models, dict[str, Model]]] = {}  # of one task, by the token of its models
+
+
+def _kept(models: Models, name: str) -> tuple[Models, Model]:
+    if models.token not in _KEPT:
+        _KEPT.clear()
+        _KEPT[models.token] = models, {}
+    first, made = _KEPT[models.token]
+    if name not in made:
+        made[name] = first.of(name)
+    return first, made[name]
+
+
+def _together(models: Models, name: str, device: str,
+              attempts: Sequence[Attempt]) -> list[Outcome]:
+    """Some attempts in any process, on one thread wherever that is."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+    models, model = _kept(models, name)
+    return list(perform(model, models.exams, attempts))
