@@ -24,16 +24,18 @@ class Models:
 
     Args:
         features: folder of the task's window features; None where no baseline needs them.
+        state: a folder for what processes share.
     """
 
     task: Task
     features: Path | None
     settings: BaselineMetricsSettings
+    state: Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells them from others
 
     def __reduce__(self) -> tuple[type[Models], tuple]:
         """Without what was read."""
-        return Models, (self.task, self.features, self.settings, self.token)
+        return Models, (self.task, self.features, self.settings, self.state, self.token)
 
     @cached_property
     def exams(self) -> Exams:
@@ -49,7 +51,8 @@ class Models:
     @cached_property
     def picks(self) -> Picks:
         """Which window features the Data Scientist is given."""
-        return Picks(self.task, Sheets(self.task, WindowFeatures.open(self.features)))
+        windows = WindowFeatures.open(self.features, self.state / "windows")
+        return Picks(self.task, Sheets(self.task, windows))
 
     def of(self, name: str) -> Model:
         """A baseline."""

@@ -62,7 +62,7 @@ def run_baselines(task: Task, features_folder: Path | None, settings: BaselineMe
         raise ValueError(f"{task.database.name}/{task.name}: the Data Scientist needs window "
                          "features; hand over their folder, or leave "
                          f"{', '.join(SCIENTIST)} out of baseline_metrics.baselines")
-    models = Models(task, features_folder, settings)
+    models = Models(task, features_folder, settings, draft.state)
     with Bench(models, settings.workers, "cpu") as bench:
         running = _Running(models, bench, log)
         running.constants()

@@ -99,19 +99,40 @@ def transfer_metrics(world: World) -> Estimate:
 
 
 def baseline_metrics(world: World) -> Estimate:
-    """Baselines: predictions on disk; in memory the database's rows as a table and features."""
-    facts, s = world.database, world.profile.baseline_metrics
+    """Baselines: predictions on disk, and meanwhile the window features uncompressed. In every
+    process the largest table, and the features of the rows fitted on, as they are and in bins."""
+    facts = world.database
+    s = world.profile.of_task("baseline_metrics", world.name or "", world.task or "")
     labels = facts.label_rows(world.task or "")
     scored = (labels["val"] + labels["test"]) * (len(s.regimes) * len(s.seeds))
-    return Estimate(scored * Figure(12, "assumed"), LIGHT + 2 * world.sample(facts.largest))
+    one = (LIGHT + 2 * world.sample(facts.largest) + _fitted_features(world, s.fit_rows))
+    processes = s.workers or world.cores
+    return Estimate(scored * Figure(12, "assumed"),
+                    one * (processes + 1 if processes > 1 else 1),
+                    meanwhile=4 * _feature_cells(world))
+
+
+def _feature_cells(world: World) -> Figure:
+    """Numbers of all views of a task's window features. Known rows are there twice, fresh and aged,
+    the others once a regime."""
+    s = world.profile.of_task("window_features", world.name or "", world.task or "")
+    labels = world.database.label_rows(world.task or "")
+    return sum(labels.values(), NOTHING) * (2 * Figure(s.max_features, "assumed"))
+
+
+def _fitted_features(world: World, most: int | None) -> Figure:
+    """Bytes of the window features of the rows that are fitted on, three times: some, their ranks,
+    bins."""
+    s = world.profile.of_task("window_features", world.name or "", world.task or "")
+    labels = world.database.label_rows(world.task or "")
+    rows = (labels["train"] + labels["val"]).at_most(most or float("inf"))
+    return rows * (3 * 4 * Figure(s.max_features, "assumed"))
 
 
 def window_features(world: World) -> Estimate:
     """Every view of the label rows, float32, compressed; in memory the largest table's events and
-    a view. Known rows are written twice, fresh and aged, the others once a regime."""
-    s = world.profile.of_task("window_features", world.name or "", world.task or "")
-    labels = world.database.label_rows(world.task or "")
-    cells = sum(labels.values(), NOTHING) * (2 * Figure(s.max_features, "assumed"))
+    a view."""
+    cells = _feature_cells(world)
     return Estimate(4 * COMPRESSED * cells, LIGHT + 4 * cells
                     + 2 * world.sample(world.database.largest))
 
@@ -192,18 +213,21 @@ def own_past_weights(world: World) -> Estimate:
 
 
 def rowgraph_metrics(world: World) -> Estimate:
-    """Predictions; in memory every label row's vector by every encoder and view, window features,
-    and in every process what `own_past_weights` holds. A recommendation reads no window features
-    and runs in one process; its pairs (some 150 kB a label row fitted on or asked, at most some
-    thousands of rows) take the place of both."""
+    """Predictions, and meanwhile the window features uncompressed. In every process what
+    `own_past_weights` holds, and vectors and window features of the rows fitted on; every label
+    row's vector by every encoder and view lies in one or the other. A recommendation reads no
+    window features and runs in one process; its pairs (some 150 kB a label row fitted on or asked,
+    at most some thousands of rows) take the place of both."""
     profile = world.profile
     s = profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
     labels = sum(world.database.label_rows(world.task or "").values(), NOTHING)
     encoders = s.untrained + len(profile.own_past_weights.seeds)
     vectors = labels * (4 * 4 * encoders * profile.own_past_weights.output)
     past = own_past_weights(world)
-    return Estimate(labels * Figure(60 * len(s.seeds), "assumed"),
-                    past.host + vectors + 2 * window_features(world).host, device=past.device)
+    processes = 1 if world.on_gpu else s.workers or world.cores
+    features = _fitted_features(world, s.fit_rows) * (processes + 1 if processes > 1 else 1)
+    return Estimate(labels * Figure(60 * len(s.seeds), "assumed"), past.host + vectors + features,
+                    meanwhile=4 * _feature_cells(world), device=past.device)
 
 
 def adapted_model(world: World) -> Estimate:

@@ -8,7 +8,8 @@ hold anything that names of tables and columns hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +90,8 @@ class WindowFeatures:
     Args:
         folder: of the artifact.
         columns: what each feature is, in order: name, path, column, aggregate, window, kind.
+        held: a folder for matrices, which all processes that have it then share; None holds them
+            in memory.
 
     Examples:
         >>> import tempfile
@@ -108,11 +111,12 @@ class WindowFeatures:
 
     folder: Path
     columns: list[dict[str, str]]
+    held: Path | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> WindowFeatures:
+    def open(cls, folder: Path, held: Path | None = None) -> WindowFeatures:
         """Read what there is; matrices are read when asked for."""
-        return cls(Path(folder), pq.read_table(Path(folder) / COLUMNS).to_pylist())
+        return cls(Path(folder), pq.read_table(Path(folder) / COLUMNS).to_pylist(), held)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -135,15 +139,39 @@ class WindowFeatures:
             known = sorted(p.stem for p in self.folder.glob("*.parquet") if p.name != COLUMNS)
             raise ValueError(f"{self.folder}: no view '{view}'; there are {', '.join(known)}: name "
                              "its regime and folds in window_features, or ask for one of these")
+        if self.held is not None:
+            return self._shared(path)
         with pq.ParquetFile(path) as file:
             out = np.empty((file.metadata.num_rows, len(self.columns)), dtype=np.float32)
             start = 0
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                for i in range(len(self.columns)):
-                    out[start:start + len(table), i] = table.column(3 + i).to_numpy()
-                start += len(table)
+            for piece in self._pieces(file):
+                out[start:start + len(piece)] = piece
+                start += len(piece)
         return out
+
+    def _shared(self, path: Path) -> np.ndarray:
+        """A view's matrix as a file, mapped into memory."""
+        made = self.held / f"{path.stem}.npy"
+        if not made.exists():
+            self.held.mkdir(parents=True, exist_ok=True)
+            part = self.held / f"{path.stem}.{os.getpid()}.part"
+            with pq.ParquetFile(path) as file, open(part, "wb") as handle:
+                np.lib.format.write_array_header_1_0(handle, {
+                    "descr": "<f4", "fortran_order": False,
+                    "shape": (file.metadata.num_rows, len(self.columns))})
+                for piece in self._pieces(file):
+                    handle.write(piece)
+            part.replace(made)
+        return np.load(made, mmap_mode="r", allow_pickle=False)
+
+    def _pieces(self, file: pq.ParquetFile) -> Iterator[np.ndarray]:
+        """float32 [rows, features], row group by row group."""
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            piece = np.empty((len(table), len(self.columns)), dtype=np.float32)
+            for i in range(len(self.columns)):
+                piece[:, i] = table.column(3 + i).to_numpy()
+            yield piece
 
 
 class _Sheet:

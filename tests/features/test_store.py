@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import polars as pl
@@ -87,6 +88,23 @@ def test_the_same_settings_give_the_same_bytes(world, features, tmp_path):
     again, _ = written(world.task, tmp_path / "again")
     for path in found.folder.glob("*.parquet"):
         assert path.read_bytes() == (again.folder / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("rows", [None, 0])
+def test_a_matrix_that_processes_share_is_the_same_and_mapped_from_one_file(features, tmp_path,
+                                                                            rows):
+    folder = tmp_path / "features"
+    shutil.copytree(features[0].folder, folder)
+    path = folder / "test_rolling.parquet"
+    pq.write_table(pq.read_table(path)[:rows], path)
+    plain = WindowFeatures.open(folder).matrix("test_rolling")
+    for _ in range(2):
+        found = WindowFeatures.open(folder, tmp_path / "held").matrix("test_rolling")
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, plain)
+        assert isinstance(found, np.memmap)
+        assert not found.flags.writeable
+    assert [p.name for p in (tmp_path / "held").iterdir()] == ["test_rolling.npy"]
 
 
 def test_an_unknown_view_is_named_with_those_that_exist(features):

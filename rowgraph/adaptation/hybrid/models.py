@@ -41,6 +41,10 @@ class Models:
         return self.ground.token
 
     @property
+    def _windows(self) -> WindowFeatures:
+        return WindowFeatures.open(self.features, self.state / "windows")
+
+    @property
     def exams(self) -> Exams:
         """Of the task."""
         return opened(self.ground)[1]
@@ -85,11 +89,10 @@ class Models:
                 count = self.vectors.count(kind, settings.untrained)
                 return LinearOnVectors(task, self.vectors, self.own, kind, count, name)
             case "windows":
-                sheets = Sheets(task, WindowFeatures.open(self.features))
+                sheets = Sheets(task, self._windows)
                 return LinearOnWindows(task, Picks(task, sheets), settings.linear_features, name)
             case "trees":
-                wide = WideSheets(task, WindowFeatures.open(self.features), self.vectors,
-                                  self.kind)
+                wide = WideSheets(task, self._windows, self.vectors, self.kind)
                 return TreesOnWindows(task, Picks(task, wide), settings.trees, settings.bags, name)
             case "finetuned":
                 return FineTuned(self.ground, self.exams, self.state, self.kind)
