@@ -61,21 +61,32 @@ class Bench:
 
     def perform(self, name: str, attempts: Sequence[Attempt]) -> Iterator[Outcome]:
         """Fit and answer, in the order of the attempts."""
-        pieces: dict[tuple[Any, ...], list[int]] = {}
-        for place, one in enumerate(attempts):
-            pieces.setdefault((one.exam, one.candidate.aged, one.seed), []).append(place)
+        pieces = _pieces(attempts, self._processes)
         together = functools.partial(_together, self.models, name, self._device)
-        each = [[attempts[place] for place in places] for places in pieces.values()]
+        each = [[attempts[place] for place in places] for places in pieces]
         done = ((here(together, piece) for piece in each) if self._few else
                 side_by_side(together, each, processes=self._processes, device=self._device,
                              gigabytes=GIGABYTES))
         waiting: dict[int, Outcome] = {}
         following = 0
-        for places, outcomes in zip(pieces.values(), done, strict=True):
+        for places, outcomes in zip(pieces, done, strict=True):
             waiting |= zip(places, outcomes, strict=True)
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
+
+
+def _pieces(attempts: Sequence[Attempt], processes: int) -> list[list[int]]:
+    """Places of attempts on the same rows; by seed too, where that would leave a process idle."""
+    def alike(*parts: str) -> list[list[int]]:
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for place, one in enumerate(attempts):
+            key = {"rows": (one.exam, one.candidate.aged), "seed": one.seed}
+            found.setdefault(tuple(key[part] for part in parts), []).append(place)
+        return list(found.values())
+
+    coarse = alike("rows")
+    return coarse if len(coarse) >= processes else alike("rows", "seed")
 
 
 _KEPT: dict[str, tuple[Models, dict[str, Model]]] = {}  # of one task, by the token of its models
