@@ -13,6 +13,23 @@ def test_a_cluster_that_does_not_answer_is_one_line_with_the_next_move(monkeypat
         pass
 
 
+@pytest.mark.parametrize("words", [
+    "ray client connection timeout\nmore of it",
+    "The client server could not start:\nTraceback (most recent call last):\n"
+    "  File 'x', line 3\nray client connection timeout"])
+def test_of_a_clients_long_message_the_cause_is_said(words, monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
+
+    def refuse(*_, **__):
+        raise ConnectionError(words)
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    with (pytest.raises(ClusterError, match=r"answers there \(ray client connection timeout\)"),
+          connected("auto")):
+        """Nobody is there."""
+
+
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (pytest.raises(ClusterError, match=r"pip install 'rowgraph\[ray\]'"),
