@@ -10,6 +10,7 @@ from rowgraph.databases.knowledge import Knowledge
 from rowgraph.databases.settling import settle
 from rowgraph.evaluation import audit, audited_paths
 from rowgraph.evaluation.audit import Finding, audit_task, verdict
+from rowgraph.evaluation.audited_paths import answers_of
 from tests.worlds import shops
 from tests.worlds.tickets import write_tickets
 
@@ -50,21 +51,42 @@ def desk(tmp_path_factory):
     return dataclasses.replace(database, knowledge=settle(database, Knowledge())[0])
 
 
+def moved(task, regime, folder, *worlds):
+    """Of each world the paths whose answers are others than those of the world as it is, of all."""
+    asked, moment = audit._asked(task, regime)
+    truth, *others = (answers_of(make(asked, folder / "copy", moment), regime, folder / "made")
+                      for make in (audit._as_it_is, *worlds))
+    return [{path for path in truth if audit._different(truth[path], other[path])}
+            for other in others]
+
+
 def test_cells_written_after_their_row_move_nothing_before_and_something_after(desk, tmp_path):
-    found = list(audit_task(desk, "ticket-ends", tmp_path / "a", regimes=("frozen_db",)))
-    assert [f for f in found if f.differences] == []
-    moved = {f.path for f in found if f.by_late}
+    by_future, by_late = moved(audit.load_task(desk, "ticket-ends"), "frozen_db", tmp_path,
+                               audit._future, audit._late_cells)
+    assert by_future == set()
     assert {"window features", "baseline, data_scientist", "sampler, latest",
-            "cells, windows and known answers", "model, rowgraph"} <= moved
-    assert "model, bart_head" not in moved  # a text vector holds none of them
-    assert "cells written after their row but known by then" in verdict(found)
+            "cells, windows and known answers", "model, rowgraph"} <= by_late
+    assert "model, bart_head" not in by_late  # a text vector holds none of them
 
 
 def test_a_text_that_holds_what_its_row_did_not_know_is_found(desk, tmp_path, monkeypatch):
     monkeypatch.setattr(Database, "_late", lambda *_: {})
-    found = list(audit_task(desk, "ticket-ends", tmp_path / "a", regimes=("rolling",)))
-    assert {"model, bart_gnn_finetuned", "model, bart_head"} <= {
-        f.path for f in found if f.differences}
+    (by_future,) = moved(audit.load_task(desk, "ticket-ends"), "rolling", tmp_path, audit._future)
+    assert {"model, bart_gnn_finetuned", "model, bart_head"} <= by_future
+
+
+def test_a_database_with_late_cells_is_audited_for_them_and_the_verdict_counts_them(
+        desk, tmp_path, monkeypatch):
+    worlds = []
+
+    def answered(task, regime, folder):
+        worlds.append(task.database.folder)
+        return {"path": np.arange(4) + (len(worlds) == 5)}
+
+    monkeypatch.setattr(audit, "answers_of", answered)
+    (found,) = audit_task(desk, "ticket-ends", tmp_path / "a", regimes=("rolling",))
+    assert (found.differences, found.by_cells, found.by_labels, found.by_late) == (0, 0, 0, 4)
+    assert "cells written after their row but known by then 1 of 1" in verdict([found])
 
 
 def test_a_sampler_that_looks_ahead_is_found(world, monkeypatch, tmp_path):
