@@ -122,7 +122,9 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
     elif min(processes, len(pieces)) < 2:
         yield from (here(function, piece) for piece in pieces)
     else:
-        yield from joblib.Parallel(min(processes, len(pieces)), return_as="generator")(
+        # As many workers whatever there is to do: joblib ends those that are too many, and what
+        # they have loaded with them.
+        yield from joblib.Parallel(processes, return_as="generator")(
             joblib.delayed(function)(piece) for piece in pieces)
 
 

@@ -42,6 +42,23 @@ def test_what_a_piece_raises_in_a_cluster_is_raised_as_it_is(cluster):
         list(side_by_side(refuse, [7], processes=1, device="cpu"))
 
 
+def test_processes_stay_from_one_call_to_the_next_however_few_the_pieces():
+    def who(pieces):
+        return set(side_by_side(lambda _: time.sleep(0.05) or os.getpid(), range(pieces),
+                                processes=3, device="cpu"))
+
+    def everybody():
+        found = set()
+        while len(found) < 3:  # one of them may be slow to start
+            found |= who(12)
+        return found
+
+    first = everybody()
+    who(2)
+    assert os.getpid() not in first
+    assert everybody() == first
+
+
 def test_pieces_in_this_process_leave_its_number_of_threads():
     before = torch.get_num_threads()
     assert list(side_by_side(torch.set_num_threads, [before + 1], processes=1,
