@@ -1,7 +1,6 @@
 """What the planned assets cost: facts out of the home, the databases and the profile, hours out of
 a measurement of this machine. Imports no torch unless it measures."""
 
-import os
 import platform
 import tempfile
 import time
@@ -23,6 +22,7 @@ from rowgraph.costs.world import Estimate
 from rowgraph.databases.footers import read_footers
 from rowgraph.databases.settings import DatabaseSettings
 from rowgraph.shared_store import open_store
+from rowgraph.threads import cores
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def costs_of(environment: Environment, planned: list[Planned]) -> Costs:
     """Estimates of every asset that runs."""
     facts, on_gpu = _facts(environment, planned), _on_gpu(environment)
     # On a cluster what is done side by side asks for its own memory.
-    cores = 1 if environment.profile.compute.engine == "ray" else machine()["cores"]
+    alone = 1 if environment.profile.compute.engine == "ray" else cores()
     estimates = {
         p.node.name: estimate(p.node.stage, environment.profile, facts,
                               p.node.database and p.node.database.name, p.node.task, on_gpu=on_gpu,
-                              cores=cores)
+                              cores=alone)
         for p in planned if p.action == "run"}
     path = _rates_path(environment, facts)
     return Costs(facts, estimates, read_rates(path) if path else None, on_gpu)
@@ -103,13 +103,7 @@ def measure_machine(environment: Environment, planned: list[Planned],
 
 def machine() -> dict[str, Any]:
     """What tells this machine's speed from another's: processor, cores, GPUs."""
-    return {"cpu": _processor(), "cores": _cores(), "gpus": _gpus()}
-
-
-def _cores() -> int:
-    """Those that this process may use; not every system can say."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return {"cpu": _processor(), "cores": cores(), "gpus": _gpus()}
 
 
 def _processor() -> str:

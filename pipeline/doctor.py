@@ -1,5 +1,6 @@
 """`rowgraph doctor`: whether this machine can do what a profile asks for."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import platform
@@ -7,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 
@@ -28,6 +30,7 @@ LIBRARIES = ("torch", "transformers", "torch-geometric", "dagster", "mlflow", "r
              "pyarrow", "polars", "lightgbm", "numba", "numpy", "pandas")
 EXTRAS = {"ray": "ray", "s3": "s3fs", "postgresql": "psycopg", "mysql": "pymysql"}
 NEWEST_TESTED = (3, 11)
+CGROUP = Path("/sys/fs/cgroup")  # where Linux shows the limits of a container
 GB = 1e9
 
 
@@ -102,7 +105,7 @@ def _device(environment: Environment) -> Finding:
 
 def _room(environment: Environment) -> Iterator[Finding]:
     """Memory and disk, beside what the profile takes."""
-    memory = psutil.virtual_memory()
+    total, available = memory()
     try:
         make_home(environment.home)
     except ArtifactError as error:
@@ -111,10 +114,24 @@ def _room(environment: Environment) -> Iterator[Finding]:
     free = free_bytes(environment.home)
     totals = totals_of(costs_of(environment, plan(environment)))
     needed, disk = totals["memory_bytes"].value, totals["disk_bytes"].value
-    yield _beside("memory", f"{memory.total / GB:.1f} GB, {memory.available / GB:.1f} free",
-                  memory.total, needed, "make batches smaller: `rowgraph plan` names the assets")
+    yield _beside("memory", f"{total / GB:.1f} GB, {available / GB:.1f} free", total, needed,
+                  "make batches smaller: `rowgraph plan` names the assets")
     yield _beside("home", f"{environment.home}, {free / GB:.1f} GB free", free, disk,
                   "free space, or set ROWGRAPH_HOME to a larger disk")
+
+
+def memory(cgroup: Path = CGROUP) -> tuple[float, float]:
+    """Bytes that this process may use, and of them those that are free: of the machine, or of its
+    container (cgroups of version 2 or 1)."""
+    found = psutil.virtual_memory()
+    for limit, used in (("memory.max", "memory.current"),
+                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):  # no such file, or `max`
+            most = int((cgroup / limit).read_text())
+            if most < found.total:
+                left = most - int((cgroup / used).read_text())
+                return most, max(0, min(left, found.available))
+    return found.total, found.available
 
 
 def _beside(what: str, found: str, have: float, need: float, move: str) -> Finding:

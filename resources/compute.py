@@ -16,6 +16,7 @@ from rowgraph import side_by_side
 from rowgraph.locks import held
 from rowgraph.parallel.launch import Launch
 from rowgraph.side_by_side import Cluster
+from rowgraph.threads import cores
 
 
 class ComputeError(RuntimeError):
@@ -85,8 +86,8 @@ class ComputeResource(dg.ConfigurableResource):
         import torch
 
         device = self.resolve()
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        # Left alone, PyTorch takes every core of the host, whatever its container may use.
+        torch.set_num_threads(self.threads or min(torch.get_num_threads(), cores()))
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
         if self.engine == "ray":

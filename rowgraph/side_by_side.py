@@ -11,13 +11,14 @@ within, as `joblib.parallel_config` would. No result depends on it.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import joblib
+
+from rowgraph.threads import cores
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +99,7 @@ def processes_of(workers: int | None, device: str | torch.device) -> int:
     a core."""
     if str(device) != "cpu":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return workers or min(cores or 1, MOST)
+    return workers or min(cores(), MOST)
 
 
 def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, processes: int,

@@ -1,4 +1,4 @@
-"""One thread for small matrices: threads that wait for each other cost more than they save."""
+"""How many threads: one a core at most, and one alone for small matrices."""
 
 import contextlib
 import functools
@@ -6,8 +6,16 @@ import functools
 from threadpoolctl import ThreadpoolController
 
 
+def cores() -> int:
+    """Those that this process may use: by its affinity, and by the quota of its container."""
+    import joblib
+
+    return joblib.cpu_count()
+
+
 def one_thread() -> contextlib.AbstractContextManager:
-    """Within it, numpy's and scipy's linear algebra runs in one thread."""
+    """Within it, numpy's and scipy's linear algebra runs in one thread: of small matrices several
+    wait for each other more than they save."""
     return _libraries().limit(limits=1)
 
 

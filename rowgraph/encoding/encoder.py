@@ -13,7 +13,6 @@ Shapes: B texts of a batch, S its longest text in tokens, D width, N texts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from rowgraph.encoding.settings import NodeEmbeddingsSettings
 from rowgraph.language.vocabulary import CheckpointError, quiet
 from rowgraph.progress import Log
 from rowgraph.rows.linearization import ATTRIBUTE
+from rowgraph.threads import cores
 
 TOKENIZED_AT_A_TIME = 256  # texts: enough to be worth a task, few enough to share among threads
 
@@ -89,8 +89,7 @@ class RowEncoder:
         self.batch_tokens = (min(settings.batch_tokens, inference.BATCH_TOKENS) if self.fused
                              else settings.batch_tokens)
         self.precision = "bf16" if model.dtype == torch.bfloat16 else "fp32"
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.workers = (settings.workers or cores or 1) if self.device.type == "cpu" else 0
+        self.workers = (settings.workers or cores()) if self.device.type == "cpu" else 0
         # Threads live as long as the encoder: each new one claims memory that is never given back.
         self._pool = ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads,
                                         initargs=(1,)) if self.workers else None
