@@ -36,6 +36,9 @@ LOGGED_BYTES = 8 * 2**20  # files larger than this stay in the store
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # its 7 take minutes
             "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+# Metrics of a second are written at once; without it a run's end waits up to a second for nothing.
+GATHERED = {"MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS": "1"}
+AT_ONCE = 100  # parameters or tags that MLflow takes in one call
 log = logging.getLogger("rowgraph.tracking")
 _away: set[str] = set()  # servers that did not answer this process; they are not asked again
 
@@ -109,9 +112,8 @@ class TrackedRun:
         metrics, tags = scores(artifact)
         self.log(0, flat)
         log_figures(self.client, self.run_id, metrics)
-        for tag, value in {"data_version": artifact.data_version, "folder": str(artifact.folder),
-                           **tags}.items():
-            self.client.set_tag(self.run_id, tag, value)
+        log_words(self.client, self.run_id, "tags", {
+            "data_version": artifact.data_version, "folder": str(artifact.folder), **tags})
         for name, facts in artifact.manifest["files"].items():
             small = facts["bytes"] <= LOGGED_BYTES
             if small and Path(name).suffix in {".json", ".png", ".md", ".html", ".yaml"}:
@@ -142,6 +144,16 @@ def log_figures(client: Any, run_id: str, figures: Mapping[str, float]) -> None:
     metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
     for start in range(0, len(metrics), 1000):  # MLflow takes no more in one call
         client.log_batch(run_id, metrics=metrics[start:start + 1000])
+
+
+def log_words(client: Any, run_id: str, kind: str, words: Mapping[str, Any]) -> None:
+    """Log `params` or `tags` in few calls: each is a transaction."""
+    from mlflow.entities import Param, RunTag
+
+    make = {"params": Param, "tags": RunTag}[kind]
+    found = [make(name, str(value)) for name, value in words.items()]
+    for start in range(0, len(found), AT_ONCE):
+        client.log_batch(run_id, **{kind: found[start:start + AT_ONCE]})
 
 
 def _tag(client: Any, run_id: str, name: str) -> str | None:
@@ -178,7 +190,7 @@ class TrackingResource(dg.ConfigurableResource):
         """
         if not self.enabled or self.tracking_uri in _away:
             return None
-        for name, value in {**QUIET, **PATIENCE}.items():
+        for name, value in {**QUIET, **PATIENCE, **GATHERED}.items():
             os.environ.setdefault(name, value)
         try:
             return self._connect()
@@ -254,8 +266,7 @@ class TrackingResource(dg.ConfigurableResource):
                 tags={**run_tags(name, tags, inputs, self.dagster_ui), **tags})
             if made_from := dataset_inputs(inputs, outside):
                 client.log_inputs(run.info.run_id, made_from)
-            for key, value in settings.items():
-                client.log_param(run.info.run_id, key, value)
+            log_words(client, run.info.run_id, "params", settings)
         except Exception as error:
             self.lost(error)
             return TrackedRun(None, None)
