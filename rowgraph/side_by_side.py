@@ -11,6 +11,7 @@ within, as `joblib.parallel_config` would. No result depends on it.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MOST = 16  # processes that are taken unasked; each takes about a gigabyte
 RETRIES = 3  # of a piece whose worker was lost
 GPU_SHARE = 0.9  # of a GPU that a piece takes; who waits for it needs a little of one too
 AHEAD = 2  # pieces of a place in a cluster that are handed out: one in work, one waiting
+
+# Of an idle one that ended; the death of one at work is an error.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
