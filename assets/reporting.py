@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from resources.progress import ProgressResource
-from resources.tracking import TrackedRun
+from resources.tracked_run import TrackedRun
 
 SHOWN = 4  # figures in a line
 CLOSEST, FURTHEST = 5.0, 60.0  # seconds between lines: a twentieth of the time so far, within these

@@ -8,7 +8,7 @@ import pytest
 from assets import reporting
 from assets.reporting import Reporting, clock, explained
 from resources.progress import ProgressResource
-from resources.tracking import TrackedRun
+from resources.tracked_run import TrackedRun
 
 
 def run(work):
