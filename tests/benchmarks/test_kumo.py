@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import kumo
+from benchmarks import kumo, watching
 
 FIT_ROWS = 500  # of 720 training and 200 validation rows
 
@@ -101,7 +101,7 @@ def test_an_answer_too_few_or_too_many_is_an_error(world, handed, tmp_path):
 def test_a_command_is_watched_with_its_children_and_ended_when_its_time_is_over(tmp_path):
     code = ("import subprocess, sys; x = b'x' * 200_000_000; print('here', flush=True); "
             "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])")
-    facts = kumo.watched([sys.executable, "-c", code], tmp_path / "log.txt", 1.5 / 60, 1)
+    facts = watching.watched([sys.executable, "-c", code], tmp_path / "log.txt", 1.5 / 60, 1)
     assert facts["status"] is None
     assert facts["seconds"] < 30
     assert facts["gb"] > 0.15
@@ -109,14 +109,15 @@ def test_a_command_is_watched_with_its_children_and_ended_when_its_time_is_over(
 
 
 def test_a_command_that_ends_by_itself_is_not_late_though_its_time_is_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(kumo.os, "killpg", lambda *_: None)
+    monkeypatch.setattr(watching.os, "killpg", lambda *_: None)
     code = "import time; time.sleep(2)"
-    facts = kumo.watched([sys.executable, "-c", code], tmp_path / "log.txt", 0, 1)
+    facts = watching.watched([sys.executable, "-c", code], tmp_path / "log.txt", 0, 1)
     assert facts["status"] == 0
 
 
 def test_a_command_that_fails_says_so(tmp_path):
-    facts = kumo.watched([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "log.txt", 1, 1)
+    code = "raise SystemExit(3)"
+    facts = watching.watched([sys.executable, "-c", code], tmp_path / "log.txt", 1, 1)
     assert facts["status"] == 3
 
 
