@@ -11,10 +11,12 @@ from resources.cluster import ClusterError, connected, offers_of
 from rowgraph.costs.world import LIGHT
 from rowgraph.side_by_side import GPU_SHARE, Cluster, Offer
 
-SPREAD = ("node_embeddings", "own_past_weights", "rowgraph_metrics", "downstream_metrics",
-          "peer_metrics")  # stages whose pieces go to every machine
-TRAINING = (*SPREAD, "bart_checkpoint", "sage_weights", "sage_sweep", "forecast_weights",
-            "transfer_metrics", "adapted_model", "imputation_metrics")  # that compute on a GPU
+COMPUTING = ("node_embeddings", "own_past_weights", "rowgraph_metrics", "downstream_metrics",
+             "peer_metrics")  # in pieces, on a GPU where there is one
+SPREAD = (*COMPUTING, "baseline_metrics")  # stages whose pieces go to every machine
+SHARED = ("bart_checkpoint", "sage_weights", "sage_sweep", "forecast_weights")  # by Ray Train
+TRAINING = (*COMPUTING, *SHARED, "transfer_metrics", "adapted_model",
+            "imputation_metrics")  # that compute on a GPU
 NOWHERE = "nowhere"
 
 
@@ -26,7 +28,7 @@ class Ask:
         cpus: a core; 0 where it only waits for its pieces.
         gpus: one; a small share where it leaves the rest to its pieces.
         memory: bytes; for a cluster's bookkeeping, of the host.
-        spread: whether its pieces go to every machine.
+        spread: whether its pieces, or workers, go to every machine.
     """
 
     cpus: float
@@ -45,12 +47,18 @@ class Ask:
         return ", ".join([f"{self.cpus:g} core"] * (self.cpus > 0) + found)
 
 
-def asks_of(costs: Costs) -> dict[str, Ask]:
-    """What each asset that runs asks for; without an estimate, what a light process takes."""
+def asks_of(costs: Costs, processes: int = 1) -> dict[str, Ask]:
+    """What each asset that runs asks for; without an estimate, what a light process takes.
+
+    Args:
+        costs: as planned.
+        processes: workers of a training; of several each asks for its own core or GPU.
+    """
     asks = {}
     for name, found in costs.estimates.items():
         stage = name.partition("/")[0]
-        spread, gpu = stage in SPREAD, costs.on_gpu and stage in TRAINING
+        spread = stage in SPREAD or (stage in SHARED and processes > 1)
+        gpu = costs.on_gpu and stage in TRAINING
         memory = LIGHT if found is None else found.host.value + (
             0 if costs.on_gpu else found.device.value)
         asks[name] = Ask(0 if spread else 1, (round(1 - GPU_SHARE, 2) if spread else 1) * gpu,
@@ -88,7 +96,7 @@ def placing_notes(environment: Environment, costs: Costs) -> tuple[dict[str, str
         offered = offers(environment)
     except ClusterError as error:
         return {}, [f"Where it would run cannot be said: {error}."]
-    asks = asks_of(costs)
+    asks = asks_of(costs, environment.profile.compute.processes)
     places = places_of(asks, offered)
     notes = [f"The Ray cluster has {len(offered)} machines: "
              f"{Cluster(None, offered).described()}."]

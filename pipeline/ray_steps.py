@@ -32,8 +32,9 @@ def ray_executor_of(environment: Environment) -> dg.ExecutorDefinition:
         ray_installed()
         from ray.job_submission import JobSubmissionClient
 
-        asks = {name.replace("/", "__"): ask
-                for name, ask in asks_of(costs_of(environment, plan(environment))).items()}
+        found = asks_of(costs_of(environment, plan(environment)),
+                        environment.profile.compute.processes)
+        asks = {name.replace("/", "__"): ask for name, ask in found.items()}
         client = JobSubmissionClient(environment.profile.ray.address)
         return StepDelegatingExecutor(_steps(client, asks, environment),
                                       retries=RetryMode.DISABLED, should_verify_step=True)

@@ -21,7 +21,6 @@ from resources.cluster import ClusterError, connected
 from resources.tracking import TrackingResource
 from rowgraph.artifacts import ArtifactError, DiskFullError, Key
 from rowgraph.disk import free_text, is_full
-from rowgraph.profiles import Profile
 
 FULL = DiskFullError.__name__
 
@@ -71,7 +70,7 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
                                 enabled=tracked)
     names = {"__".join(p.node.key): p.node.name for p in chosen}
     try:
-        with (_notes(progress), _ended_as_interrupted(), _engine(environment.profile),
+        with (_notes(progress), _ended_as_interrupted(), _engine(environment),
               environment.instance() as instance):
             if running := settle(instance, tracking):
                 progress.note(f"{', '.join(running)} is in progress; "
@@ -95,9 +94,10 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
 
 
 @contextlib.contextmanager
-def _engine(profile: Profile) -> Iterator[None]:
+def _engine(environment: Environment) -> Iterator[None]:
     """One connection for all assets, so that the cluster's workers keep what they have loaded."""
-    with (connected(profile.ray.address) if profile.compute.engine == "ray"
+    profile, folders = environment.profile, (environment.home, environment.databases)
+    with (connected(profile.ray.address, folders) if profile.compute.engine == "ray"
           else contextlib.nullcontext()):
         yield
 

@@ -4,13 +4,15 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rowgraph.side_by_side import Offer
 
 ANSWER_SECONDS = 10  # that a cluster has to answer
+SIGHT_SECONDS = 120  # that a node has to start a process and look into a folder
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set by Ray
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,14 +37,15 @@ def ray_installed() -> Any:
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connected(address: str, folders: Iterable[Path | None] = ()) -> Iterator[Any]:
     """The package, connected to a cluster; a connection that is there is used and left.
 
     Args:
         address: of `RaySettings`.
+        folders: that every node has to see under the same path.
 
     Raises:
-        ClusterError: Ray is not installed, or no cluster answers.
+        ClusterError: Ray is not installed, no cluster answers, or a node sees other folders.
     """
     ray = ray_installed()
     if ray.is_initialized():
@@ -63,6 +66,9 @@ def connected(address: str) -> Iterator[Any]:
             "with `ray start --head`, set ray.address to one that runs, or to local for this "
             "machine alone, or compute.engine to local") from None
     try:
+        for folder in folders:
+            if folder is not None and folder.is_dir():
+                seen_by_all(ray, folder)
         yield ray
     finally:
         ray.shutdown()
@@ -73,6 +79,48 @@ def _knock(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+
+
+def seen_by_all(ray: Any, folder: Path) -> None:
+    """Ask each node that takes work whether it sees what lies in a folder: something new, or, where
+    nothing can be written, everything. A node that does not answer is not judged.
+
+    Raises:
+        ClusterError: one does not, or cannot run RowGraph.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    with contextlib.ExitStack() as stack:
+        try:
+            new = stack.enter_context(tempfile.TemporaryDirectory(prefix=".seen-", dir=folder))
+            names = [Path(new).name]
+        except OSError:
+            names = os.listdir(folder)
+        asked = {}
+        for node in ray.nodes():
+            if node["Alive"] and node["Resources"].get("CPU"):
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(num_cpus=0, scheduling_strategy=there)(_sees)
+                asked[task.remote(folder, names)] = node["NodeManagerAddress"]
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=SIGHT_SECONDS)
+        for answer in answered:
+            try:
+                seen = ray.get(answer)
+            except ray.exceptions.RayTaskError as error:
+                raise ClusterError(f"node {asked[answer]} of the Ray cluster cannot run RowGraph "
+                                   f"({error.cause}); install the same there as here") from None
+            except ray.exceptions.RayError:  # it has left
+                continue
+            if not seen:
+                raise ClusterError(
+                    f"node {asked[answer]} of the Ray cluster does not see what this machine has "
+                    f"at {folder}; mount the folder there under the same path, or take the node "
+                    "out of the cluster")
+
+
+def _sees(folder: Path, names: Iterable[str]) -> bool:
+    """Whether a folder is here and holds these, seen as freshly as a shared folder allows."""
+    return folder.is_dir() and set(names) <= set(os.listdir(folder))
 
 
 def worker_environment() -> dict[str, str]:

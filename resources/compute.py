@@ -32,6 +32,7 @@ class ComputeResource(dg.ConfigurableResource):
     """
 
     home: str
+    databases: str | None = None  # a folder that work on a cluster reads too
     device: str = "auto"
     threads: int | None = None
     processes: int = 1
@@ -81,7 +82,7 @@ class ComputeResource(dg.ConfigurableResource):
 
         Raises:
             LockError: the file system has no locks.
-            ClusterError: no cluster can be had.
+            ClusterError: no cluster can be had, or one of its nodes sees other folders.
         """
         import torch
 
@@ -91,7 +92,8 @@ class ComputeResource(dg.ConfigurableResource):
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
         if self.engine == "ray":
-            with connected(self.ray_address) as ray, side_by_side.on(
+            folders = [Path(self.home), Path(self.databases) if self.databases else None]
+            with connected(self.ray_address, folders) as ray, side_by_side.on(
                     Cluster(ray, offers_of(ray), self.ray_workers)):
                 yield device
             return

@@ -62,3 +62,48 @@ def test_no_cluster_at_its_address_is_one_line(monkeypatch):
     monkeypatch.setattr(ray, "init", nobody)
     with pytest.raises(ValueError, match=r"no Ray cluster answers at 'auto'.*ray start --head"):
         connect("auto", 2)
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(False, "each with a CPU, and the Ray cluster has 2"),
+                                            (True, "each with a GPU, and the Ray cluster has 0")])
+def test_more_workers_than_the_cluster_holds_are_refused_and_not_waited_for(
+        gpus, said, monkeypatch, tmp_path):
+    import ray
+
+    from rowgraph.parallel.ray_train import RayTrain
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(ValueError, match=rf"compute.processes is 3, {said}"):
+        RayTrain(tmp_path / "order.json", Launch(3, "auto", gpus), None)
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, "lo"), ("eth7", "eth7")])
+def test_workers_meet_at_the_address_that_their_node_has_in_the_cluster(given, taken, monkeypatch):
+    import ray
+
+    from rowgraph.parallel.ray_train import _meet_where_ray_does
+
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "127.0.0.1")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", given or "")
+    if given is None:
+        monkeypatch.delenv("GLOO_SOCKET_IFNAME")
+    _meet_where_ray_does()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == taken
+
+
+def test_places_of_workers_that_never_met_are_given_back(cluster):
+    from ray.util import placement_group, placement_group_table
+
+    from rowgraph.parallel.ray_train import _give_back
+
+    ours = placement_group([{"CPU": 1}])
+    cluster.ray.get(ours.ready())
+    taken = set(placement_group_table())
+    left = placement_group([{"CPU": 1}])
+    cluster.ray.get(left.ready())
+    _give_back(taken)
+    table = placement_group_table()
+    assert table[left.id.hex()]["state"] == "REMOVED"
+    assert table[ours.id.hex()]["state"] == "CREATED"
+    _give_back(set())

@@ -27,6 +27,8 @@ def test_an_asset_asks_for_the_memory_that_the_plan_estimates(finished):
     asks, found = asks_of(costs), costs.estimates["sage_weights"]
     assert asks["sage_weights"].memory >= found.host.value + found.device.value
     assert (asks["sage_weights"].cpus, asks["downstream_metrics/tiny_league/wins"].cpus) == (1, 0)
+    assert asks["baseline_metrics/tiny_league/wins"].cpus == 0  # its pieces ask for their own
+    assert asks_of(costs, processes=2)["sage_weights"].cpus == 0  # and so do two workers
     places = places_of(asks, [SMALL])
     assert places["bart_checkpoint"] == "nowhere"
     content = plan_content(environment, planned, costs, places)

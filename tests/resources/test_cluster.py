@@ -1,8 +1,11 @@
+import errno
 import sys
+import tempfile
 
 import pytest
 
-from resources.cluster import ClusterError, connected
+from resources import cluster as clusters
+from resources.cluster import ClusterError, connected, seen_by_all
 
 
 def test_a_cluster_that_does_not_answer_is_one_line_with_the_next_move(monkeypatch):
@@ -35,3 +38,40 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch):
     with (pytest.raises(ClusterError, match=r"pip install 'rowgraph\[ray\]'"),
           connected("auto")):
         pass
+
+
+def sees_only_here(folder, names):
+    """As a node does that has not mounted what the driver's machine has."""
+    import ray
+
+    head = next(n["NodeID"] for n in ray.nodes() if "node:__internal_head__" in n["Resources"])
+    return ray.get_runtime_context().get_node_id() == head
+
+
+def cannot_start(folder, names):
+    raise ModuleNotFoundError("No module named 'rowgraph'")
+
+
+def read_only(**_):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("new", [tempfile.TemporaryDirectory, read_only])
+def test_a_folder_that_every_node_sees_is_left_as_it_was(new, cluster, tmp_path, monkeypatch):
+    (tmp_path / "here").touch()
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", new)
+    seen_by_all(cluster.ray, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_node_that_does_not_see_the_home_is_named_before_anything_is_done(
+        cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "_sees", sees_only_here)
+    with pytest.raises(ClusterError, match=rf"node [\d.]+ .* at {tmp_path}; mount the folder"):
+        seen_by_all(cluster.ray, tmp_path)
+
+
+def test_a_node_without_rowgraph_is_named(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "_sees", cannot_start)
+    with pytest.raises(ClusterError, match=r"cannot run RowGraph \(No module named 'rowgraph'\)"):
+        seen_by_all(cluster.ray, tmp_path)
