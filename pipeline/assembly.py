@@ -47,10 +47,7 @@ def build_definitions(environment: Environment, progress: object | None = None,
             "databases": DatabasesResource(
                 folder=str(environment.databases) if environment.databases else None,
                 hub=environment.hub, profile_folders=list(profile.folders)),
-            "compute": ComputeResource(home=home,
-                                       databases=(str(environment.databases)
-                                                  if environment.databases else None),
-                                       device=profile.compute.device,
+            "compute": ComputeResource(home=home, device=profile.compute.device,
                                        threads=profile.compute.threads,
                                        processes=profile.compute.processes,
                                        engine=profile.compute.engine,

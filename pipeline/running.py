@@ -96,8 +96,8 @@ def run(environment: Environment, chosen: list[Planned], forced: set[tuple[str, 
 @contextlib.contextmanager
 def _engine(environment: Environment) -> Iterator[None]:
     """One connection for all assets, so that the cluster's workers keep what they have loaded."""
-    profile, folders = environment.profile, (environment.home, environment.databases)
-    with (connected(profile.ray.address, folders) if profile.compute.engine == "ray"
+    profile = environment.profile
+    with (connected(profile.ray.address, environment.home) if profile.compute.engine == "ray"
           else contextlib.nullcontext()):
         yield
 

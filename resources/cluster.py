@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,15 @@ def ray_installed() -> Any:
 
 
 @contextlib.contextmanager
-def connected(address: str, folders: Iterable[Path | None] = ()) -> Iterator[Any]:
+def connected(address: str, home: Path | None = None) -> Iterator[Any]:
     """The package, connected to a cluster; a connection that is there is used and left.
 
     Args:
         address: of `RaySettings`.
-        folders: that every node has to see under the same path.
+        home: that every node has to see under the same path; pieces read and write nothing else.
 
     Raises:
-        ClusterError: Ray is not installed, no cluster answers, or a node sees other folders.
+        ClusterError: Ray is not installed, no cluster answers, or a node sees another home.
     """
     ray = ray_installed()
     if ray.is_initialized():
@@ -66,9 +66,8 @@ def connected(address: str, folders: Iterable[Path | None] = ()) -> Iterator[Any
             "with `ray start --head`, set ray.address to one that runs, or to local for this "
             "machine alone, or compute.engine to local") from None
     try:
-        for folder in folders:
-            if folder is not None and folder.is_dir():
-                seen_by_all(ray, folder)
+        if home is not None:
+            seen_by_all(ray, home)
         yield ray
     finally:
         ray.shutdown()
@@ -82,26 +81,22 @@ def _knock(address: str) -> None:
 
 
 def seen_by_all(ray: Any, folder: Path) -> None:
-    """Ask each node that takes work whether it sees what lies in a folder: something new, or, where
-    nothing can be written, everything. A node that does not answer is not judged.
+    """Ask each node that takes work whether it sees what is new in a folder. A node that does not
+    answer is not judged.
 
     Raises:
         ClusterError: one does not, or cannot run RowGraph.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    with contextlib.ExitStack() as stack:
-        try:
-            new = stack.enter_context(tempfile.TemporaryDirectory(prefix=".seen-", dir=folder))
-            names = [Path(new).name]
-        except OSError:
-            names = os.listdir(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".seen-", dir=folder) as new:
         asked = {}
         for node in ray.nodes():
             if node["Alive"] and node["Resources"].get("CPU"):
                 there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 task = ray.remote(num_cpus=0, scheduling_strategy=there)(_sees)
-                asked[task.remote(folder, names)] = node["NodeManagerAddress"]
+                asked[task.remote(Path(new))] = node["NodeManagerAddress"]
         answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=SIGHT_SECONDS)
         for answer in answered:
             try:
@@ -118,9 +113,9 @@ def seen_by_all(ray: Any, folder: Path) -> None:
                     "out of the cluster")
 
 
-def _sees(folder: Path, names: Iterable[str]) -> bool:
-    """Whether a folder is here and holds these, seen as freshly as a shared folder allows."""
-    return folder.is_dir() and set(names) <= set(os.listdir(folder))
+def _sees(folder: Path) -> bool:
+    """Whether a folder is here."""
+    return folder.is_dir()
 
 
 def worker_environment() -> dict[str, str]:

@@ -32,7 +32,6 @@ class ComputeResource(dg.ConfigurableResource):
     """
 
     home: str
-    databases: str | None = None  # a folder that work on a cluster reads too
     device: str = "auto"
     threads: int | None = None
     processes: int = 1
@@ -82,7 +81,7 @@ class ComputeResource(dg.ConfigurableResource):
 
         Raises:
             LockError: the file system has no locks.
-            ClusterError: no cluster can be had, or one of its nodes sees other folders.
+            ClusterError: no cluster can be had, or one of its nodes sees another home.
         """
         import torch
 
@@ -92,8 +91,7 @@ class ComputeResource(dg.ConfigurableResource):
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
         if self.engine == "ray":
-            folders = [Path(self.home), Path(self.databases) if self.databases else None]
-            with connected(self.ray_address, folders) as ray, side_by_side.on(
+            with connected(self.ray_address, Path(self.home)) as ray, side_by_side.on(
                     Cluster(ray, offers_of(ray), self.ray_workers)):
                 yield device
             return

@@ -14,7 +14,7 @@ class Launch:
     Args:
         processes: workers: one for each GPU, or as many as the cores should be shared by.
         ray_address: of a Ray cluster, as `ray.init` takes it (`auto`, `local`, `ray://…`), whose
-            nodes see the home and the databases under the same paths; None is `torchrun`, here.
+            nodes see the home under the same path; None is `torchrun`, here.
         gpus: whether each worker gets a GPU of the cluster.
         threads: of each worker on a CPU; None leaves it to the launcher, which gives one.
         fewest: with how many workers Ray may begin, or go on after a loss, while no more can be
