@@ -38,6 +38,7 @@ class ComputeResource(dg.ConfigurableResource):
     engine: str = "local"  # or ray, at `ray_address`, with so many pieces of work at once
     ray_address: str = "auto"
     ray_workers: int | None = None
+    ray_fewest: int | None = None  # workers with which a training may go on
 
     def resolve(self) -> str:
         """The device's torch name.
@@ -68,7 +69,7 @@ class ComputeResource(dg.ConfigurableResource):
         cluster. One process is this one."""
         shared = self.engine == "ray" and self.processes > 1
         return Launch(self.processes, self.ray_address if shared else None, device != "cpu",
-                      self.threads)
+                      self.threads, self.ray_fewest if shared else None)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[str]:

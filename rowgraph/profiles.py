@@ -148,6 +148,14 @@ class Profile(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_fewest_workers_are_not_more(self):
+        if (self.ray.fewest or 0) > self.compute.processes:
+            raise ValueError(f"ray.fewest is {self.ray.fewest} and compute.processes "
+                             f"{self.compute.processes}; the fewest that a training may go on with "
+                             "are at most these")
+        return self
+
+    @model_validator(mode="after")
     def _own_past_fits_where_it_starts(self):
         own, others = self.own_past_weights, self.forecast_weights
         shapes = (own.width, own.output), (others.width, others.output)

@@ -119,3 +119,5 @@ class RaySettings(Section):
     # auto (the cluster that this machine belongs to), local, ray://host:10001 or host:6379
     address: Annotated[str, AfterValidator(_ray_address)] = neutral("auto")
     workers: Count | None = neutral(None)  # pieces of work at once; null = what the cluster holds
+    # of the `processes` of a training, with which it may begin or go on; null = all of them
+    fewest: Count | None = neutral(None)

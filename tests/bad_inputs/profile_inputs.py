@@ -58,6 +58,8 @@ PROFILES = {
                                 "`ray.address`: expected auto"),
     "no threads": (setting("compute: {threads: 0}"), "`compute.threads`: should be greater than 0"),
     "no processes": (setting("compute: {processes: 0}"), "`compute.processes`: should be greater"),
+    "more at the fewest": (setting("compute: {processes: 2}\nray: {fewest: 3}"),
+                           "ray.fewest is 3 and compute.processes 2"),
     "a sweep that names nothing": (setting("sage_sweep: {a-b: {}}"), "use letters, digits and _"),
     "a sweep of a long name": (setting(f"sage_sweep: {{{'a' * 300}: {{}}}}"), "_, at most 100"),
     "settings of no task": (setting("task_settings: {wins: {}}"), "no task 'wins'; there are tiny"),

@@ -223,7 +223,7 @@ NEW_BART = {"bart_checkpoint", "imputation_metrics", "node_embeddings", *TRAINED
     ("report", {"title": "mine"}, {"report"}),
     ("compute", {"device": "cuda:0"}, set()),
     ("compute", {"engine": "ray"}, set()),
-    ("ray", {"address": "ray://head:10001", "workers": 8}, set()),
+    ("ray", {"address": "ray://head:10001", "workers": 8, "fewest": 1}, set()),
 ])
 def test_a_changed_section_marks_exactly_what_hangs_on_it(section, update, stages):
     assert changed("demo", section, **update) == stages

@@ -55,3 +55,5 @@ def test_trainings_are_shared_as_the_profile_says_and_on_gpus_where_the_device_i
     compute = ComputeResource(home=str(tmp_path), device="cpu", processes=3, threads=2)
     assert compute.launch("cpu") == Launch(3, threads=2)
     assert compute.launch("cuda:0") == Launch(3, gpus=True, threads=2)
+    ray = compute.model_copy(update={"engine": "ray", "ray_address": "head:6379", "ray_fewest": 2})
+    assert ray.launch("cpu") == Launch(3, "head:6379", threads=2, fewest=2)
