@@ -122,7 +122,7 @@ def _meet_where_ray_does() -> None:
     address = ray.util.get_node_ip_address()
     for interface, addresses in psutil.net_if_addrs().items():
         if address in {found.address for found in addresses}:
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+            os.putenv("GLOO_SOCKET_IFNAME", interface)  # which Gloo reads and Python does not
 
 
 @ray.remote(num_cpus=0, max_retries=0)
