@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 import ray
-from ray._raylet import PlacementGroupID
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util import placement_group_table, remove_placement_group
@@ -119,7 +118,8 @@ class _Meeting(TorchConfig):
 
 
 def _meet_where_ray_does() -> None:
-    address = ray.util.get_node_ip_address()
+    here = ray.get_runtime_context().get_node_id()
+    address = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == here)
     for interface, addresses in psutil.net_if_addrs().items():
         if address in {found.address for found in addresses}:
             os.putenv("GLOO_SOCKET_IFNAME", interface)  # which Gloo reads and Python does not
@@ -149,7 +149,7 @@ def _give_back(before: set[str]) -> None:
     job = ray.get_runtime_context().get_job_id()
     for identity, found in placement_group_table().items():
         if identity.endswith(job) and identity not in before and found["state"] != "REMOVED":
-            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(identity))))
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(identity))))
 
 
 def _work(config: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,7 +84,11 @@ def test_workers_meet_at_the_address_that_their_node_has_in_the_cluster(monkeypa
 
     from rowgraph.parallel.ray_train import _meet_where_ray_does
 
-    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "127.0.0.1")
+    monkeypatch.setattr(ray, "get_runtime_context",
+                        lambda: SimpleNamespace(get_node_id=lambda: "b"))
+    monkeypatch.setattr(ray, "nodes", lambda: [
+        {"NodeID": "a", "NodeManagerAddress": "10.0.0.1"},
+        {"NodeID": "b", "NodeManagerAddress": "127.0.0.1"}])
     told = {}
     monkeypatch.setattr(os, "putenv", told.__setitem__)
     _meet_where_ray_does()
