@@ -145,7 +145,12 @@ def here(function: Callable[[Piece], Result], piece: Piece) -> Result:
 
 def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: Sequence[Piece],
                 gpu: bool, gigabytes: float) -> Iterator[Result]:
-    """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them."""
+    """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them.
+
+    Once something is wrong no more are handed out. Those at work end by themselves and keep what
+    they have: a task that is cancelled in the moment in which it ends takes this process along
+    (Ray 2.60, "Tried to complete task that was not pending").
+    """
     if not pieces:
         return
     ray, places = cluster.ray, cluster.places(gpu, gigabytes)
@@ -154,18 +159,14 @@ def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: S
     task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
                       max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
     waiting, running, found = list(enumerate(pieces))[::-1], {}, {}
-    try:
-        for number in range(len(pieces)):
-            while number not in found:
-                while waiting and len(running) < most:
-                    place, piece = waiting.pop()
-                    running[task.remote(shared, piece)] = place
-                done, _ = ray.wait(list(running), num_returns=1)
-                found[running.pop(done[0])] = _value(ray, done[0])
-            yield found.pop(number)
-    finally:
-        for left in running:
-            ray.cancel(left, force=True)
+    for number in range(len(pieces)):
+        while number not in found:
+            while waiting and len(running) < most:
+                place, piece = waiting.pop()
+                running[task.remote(shared, piece)] = place
+            done, _ = ray.wait(list(running), num_returns=1)
+            found[running.pop(done[0])] = _value(ray, done[0])
+        yield found.pop(number)
 
 
 def _call(function: Callable[[Piece], Result], piece: Piece) -> Result:

@@ -37,6 +37,25 @@ def test_a_cluster_gives_the_pieces_in_order_though_a_worker_is_killed(cluster, 
     assert not elsewhere()
 
 
+def refuse_the_first(folder: Path, piece: int) -> None:
+    if piece == 0:
+        raise KeyError(piece)
+    time.sleep(0.2)
+    (folder / str(piece)).touch()
+
+
+def test_pieces_at_work_when_another_fails_end_by_themselves_and_keep_what_they_have(
+        cluster, tmp_path):
+    with on(cluster), pytest.raises(KeyError):
+        list(side_by_side(functools.partial(refuse_the_first, tmp_path), range(40), processes=1,
+                          device="cpu"))
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.05)
+    with on(cluster):  # and the cluster is there for others
+        assert list(side_by_side(abs, [-1], processes=1, device="cpu")) == [1]
+    assert len(list(tmp_path.iterdir())) < 10
+
+
 def test_what_a_piece_raises_in_a_cluster_is_raised_as_it_is(cluster):
     with on(cluster), pytest.raises(KeyError, match="7"):
         list(side_by_side(refuse, [7], processes=1, device="cpu"))
