@@ -24,6 +24,7 @@ from rowgraph.graph.settings import EntityGraphSettings
 from rowgraph.imputation.settings import ImputationMetricsSettings
 from rowgraph.language.settings import BartCheckpointSettings
 from rowgraph.profile_problems import problems_of
+from rowgraph.profile_rules import OF_TASKS, check_sections
 from rowgraph.reports.settings import ReportSettings, RowMapSettings
 from rowgraph.rows.settings import LinearizedCorpusSettings, SampledRowsSettings
 from rowgraph.sage.settings import SageWeightsSettings
@@ -35,11 +36,6 @@ from rowgraph.yaml_files import UnreadableYaml, read_yaml
 
 PROFILE_DIR = shipped("profiles")
 PUBLISHED_BYTES = 1 << 20  # of a CSV file of figures
-
-
-OF_TASKS = (  # sections of stages once a task
-    "window_features", "rowgraph_metrics", "downstream_metrics", "baseline_metrics",
-    "peer_metrics", "evaluation", "transfer_metrics", "adapted_model", "predictions")
 HANDED_ON = (*OF_TASKS, "own_past_weights")  # what `splits` is handed on to
 
 
@@ -127,107 +123,8 @@ class Profile(Section):
         return tree
 
     @model_validator(mode="after")
-    def _databases_make_an_experiment(self):
-        names = [d.name for d in self.databases]
-        keys = [n.replace("-", "_") for n in names]
-        if len(set(keys)) != len(keys):
-            raise ValueError(f"databases: a name is listed twice in {names}")
-        if not self.by_role("heldout"):
-            raise ValueError("databases: none has `role: heldout`; a profile asks about at least "
-                             "one")
-        learns = self.with_papers_models or (self.with_other_databases
-                                             and not self.forecast_weights.synthetic)
-        if learns and not self.by_role("pretrain"):
-            raise ValueError(
-                "databases: none has `role: pretrain`, and this profile pre-trains; name one, or "
-                "ask for no model that learns from others: `downstream_metrics: {variants: []}` "
-                "and `rowgraph_metrics: {beside: []}`")
-        if len(self.downstream_metrics.fan_out) != self.sage_weights.layers:
-            raise ValueError("downstream_metrics.fan_out needs one number per SAGE layer "
-                             f"({self.sage_weights.layers})")
-        return self
-
-    @model_validator(mode="after")
-    def _the_fewest_workers_are_not_more(self):
-        if (self.ray.fewest or 0) > self.compute.processes:
-            raise ValueError(f"ray.fewest is {self.ray.fewest} and compute.processes "
-                             f"{self.compute.processes}; the fewest that a training may go on with "
-                             "are at most these")
-        return self
-
-    @model_validator(mode="after")
-    def _own_past_fits_where_it_starts(self):
-        own, others = self.own_past_weights, self.forecast_weights
-        shapes = (own.width, own.output), (others.width, others.output)
-        if own.start == "forecast_weights" and shapes[0] != shapes[1]:
-            raise ValueError(f"own_past_weights starts from forecast_weights, of width and output "
-                             f"{shapes[1]}, with {shapes[0]} of its own; give both the same")
-        return self
-
-    @model_validator(mode="after")
-    def _the_sweep_is_one_of_sage_weights(self):
-        for name in self.sage_sweep:
-            if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
-                raise ValueError(f"sage_sweep: {name[:50]!r} names an asset; use letters, digits "
-                                 "and _, at most 100")
-            try:
-                run = self.swept(name)
-            except ValidationError as error:
-                first = error.errors()[0]
-                setting = ".".join(str(part) for part in first["loc"])
-                raise ValueError(f"sage_sweep.{name}.{setting}: {first['msg']}; its settings are "
-                                 "those of sage_weights") from None
-            if name == "sage_weights":
-                raise ValueError("sage_sweep.sage_weights: the name is taken; choose another")
-            if run.layers != self.sage_weights.layers:
-                raise ValueError(f"sage_sweep.{name}: layers must be those of sage_weights "
-                                 f"({self.sage_weights.layers}), found {run.layers}")
-        return self
-
-    @model_validator(mode="after")
-    def _transfer_compares_what_is_there(self):
-        known = ["sage_weights", *self.sage_sweep]
-        for name in self.transfer_metrics.pretrainings:
-            if name not in known:
-                raise ValueError(f"transfer_metrics.pretrainings: no pre-training {name!r}; there "
-                                 f"are {', '.join(known)}")
-        if len(self.transfer_metrics.fan_out) != self.sage_weights.layers:
-            raise ValueError("transfer_metrics.fan_out needs one number per SAGE layer "
-                             f"({self.sage_weights.layers})")
-        return self
-
-    @model_validator(mode="after")
-    def _task_settings_are_of_tasks(self):
-        tasks = [f"{d.name}/{t}" for d in self.by_role("heldout") for t in d.tasks]
-        for task, sections in self.task_settings.items():
-            if task not in tasks:
-                raise ValueError(f"task_settings: no task {task!r}; there are {', '.join(tasks)}")
-            for stage in sections:
-                if stage not in OF_TASKS:
-                    raise ValueError(f"task_settings.{task}: no section {stage!r} of a task; there "
-                                     f"are {', '.join(OF_TASKS)}")
-                try:
-                    self.of_task(stage, *task.split("/"))
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    setting = ".".join(map(str, first["loc"]))
-                    raise ValueError(f"task_settings.{task}.{stage}.{setting}: "
-                                     f"{first['msg']}") from None
-        return self
-
-    @model_validator(mode="after")
-    def _one_task_one_way_of_looking(self):
-        """What stands side by side must have seen the same label rows."""
-        for name in (f"{d.name}/{t}" for d in self.by_role("heldout") for t in d.tasks):
-            found = {stage: self.of_task(stage, *name.split("/")) for stage in (
-                "window_features", "rowgraph_metrics", "baseline_metrics", "downstream_metrics",
-                "peer_metrics")} | {"own_past_weights": self.own_past_weights}
-            for setting in ("regimes", "folds", "final_fit"):
-                values = {stage: getattr(s, setting) for stage, s in found.items()
-                          if hasattr(s, setting)}
-                if len(set(values.values())) > 1:
-                    raise ValueError(f"{setting} of {name} must be the same everywhere, found "
-                                     f"{values}; set splits.{setting} instead")
+    def _sections_agree(self):
+        check_sections(self)
         return self
 
     def of_task(self, stage: str, database: str, task: str) -> Any:
