@@ -59,13 +59,13 @@ class Cluster:
     offers: Sequence[Offer]
     workers: int | None = None
 
-    def places(self, gpu: bool, gigabytes: float) -> int:
-        """How many pieces it holds at once, of one core each.
+    def places(self, gpu: bool, gigabytes: float, cpus: float = 1) -> int:
+        """How many pieces it holds at once, of so many cores each.
 
         Raises:
             RuntimeError: not one.
         """
-        found = sum(int(min([offer.cpus, offer.memory / (gigabytes * 1e9)]
+        found = sum(int(min([offer.cpus / cpus, offer.memory / (gigabytes * 1e9)]
                             + [offer.gpus] * gpu)) for offer in self.offers)
         if not found:
             raise RuntimeError(
@@ -73,6 +73,10 @@ class Cluster:
                 f"for a piece of this work; it has {self.described()}. Add a larger one, or set "
                 "compute.engine to local")
         return found if self.workers is None else min(found, self.workers)
+
+    def cores_for(self, threads: int) -> float:
+        """The cores that a piece of so many threads asks for: no more than some machine has."""
+        return max(1.0, min(threads, max((offer.cpus for offer in self.offers), default=1)))
 
     def described(self) -> str:
         """Its machines in words."""
@@ -107,13 +111,15 @@ def processes_of(workers: int | None, device: str | torch.device) -> int:
 
 
 def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, processes: int,
-                 device: str | torch.device, gigabytes: float = 1.0) -> Iterator[Result]:
+                 device: str | torch.device, gigabytes: float = 1.0,
+                 threads: int = 1) -> Iterator[Result]:
     """The function's values, in the order of the pieces, each as soon as those before it are there.
 
     Args:
         processes: on this machine (`processes_of`); one is this process itself.
         device: `cuda` pieces take a GPU of the cluster each.
         gigabytes: of memory, what a piece is known to take in a cluster.
+        threads: with which a piece computes in a cluster, and for which it takes cores there.
 
     Raises:
         RuntimeError: the cluster has no place for a piece, or workers that did it were lost again
@@ -121,8 +127,8 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
     """
     cluster = _CLUSTER.get()
     if cluster is not None:
-        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu",
-                               gigabytes)
+        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu", gigabytes,
+                               cluster.cores_for(threads))
     elif min(processes, len(pieces)) < 2:
         yield from (here(function, piece) for piece in pieces)
     else:
@@ -144,7 +150,7 @@ def here(function: Callable[[Piece], Result], piece: Piece) -> Result:
 
 
 def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: Sequence[Piece],
-                gpu: bool, gigabytes: float) -> Iterator[Result]:
+                gpu: bool, gigabytes: float, cpus: float) -> Iterator[Result]:
     """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them.
 
     Once something is wrong no more are handed out. Those at work end by themselves and keep what
@@ -153,10 +159,10 @@ def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: S
     """
     if not pieces:
         return
-    ray, places = cluster.ray, cluster.places(gpu, gigabytes)
+    ray, places = cluster.ray, cluster.places(gpu, gigabytes, cpus)
     most = places if cluster.workers else AHEAD * places
     shared = ray.put(function)
-    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
+    task = ray.remote(num_cpus=cpus, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
                       max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
     waiting, running, found = list(enumerate(pieces))[::-1], {}, {}
     for number in range(len(pieces)):

@@ -91,6 +91,14 @@ def test_places_are_bounded_by_cores_memory_gpus_and_the_setting(gpu, gigabytes,
     assert Cluster(None, OFFERS, workers).places(gpu, gigabytes) == places
 
 
+def test_a_piece_of_several_threads_takes_as_many_cores_and_no_more_than_a_machine_has():
+    cluster = Cluster(None, OFFERS)
+    most = max(offer.cpus for offer in OFFERS)
+    assert cluster.cores_for(1) == 1
+    assert cluster.cores_for(64) == most > 1
+    assert cluster.places(False, 0.001, cpus=most) == sum(o.cpus == most for o in OFFERS)
+
+
 def test_a_piece_that_no_machine_holds_is_refused_with_what_there_is():
     with pytest.raises(RuntimeError, match=r"no machine.*100.0 GB and a GPU.*1 CPUs, 2 GPUs, 64"):
         Cluster(None, OFFERS).places(True, 100.0)

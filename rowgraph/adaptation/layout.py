@@ -41,7 +41,7 @@ def lay_out(ground: Ground, folder: Path) -> None:
                  target=labels.target)
     ground.graph.save(folder / "graph")
     for bart, vectors in ground.vectors.items():
-        _write_vectors(vectors, ground.graph, folder / f"bart{bart}")
+        write_vectors(vectors, ground.graph, folder / f"bart{bart}")
     database = task.database
     write_json(folder / "ground.json", {
         "task": {"name": task.name, "task_type": task.task_type,
@@ -66,12 +66,13 @@ def ground_of(folder: Path) -> Ground:
     task = Task(database=database, **labels,
                 **{**facts["task"], "classes": tuple(facts["task"]["classes"])})
     graph = EntityGraph.load(folder / "graph")
-    vectors = {bart: _read_vectors(folder / f"bart{bart}", graph) for bart in facts["barts"]}
+    vectors = {bart: read_vectors(folder / f"bart{bart}", graph) for bart in facts["barts"]}
     settings = DownstreamMetricsSettings.model_validate(facts["settings"])
     return Ground(task, graph, vectors, settings, facts["device"])
 
 
-def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> None:
+def write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> None:
+    """Write what `read_vectors` reads, into a new folder."""
     folder.mkdir()
     for i, (table, rows) in enumerate(graph.num_nodes.items()):
         target = new_array(folder / f"{i:03d}.npy", np.float32, (rows, vectors.store.dim))
@@ -88,7 +89,8 @@ def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> No
     write_json(folder / "sage.json", vectors.sage_settings.model_dump(mode="json"))
 
 
-def _read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
+def read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
+    """What `write_vectors` wrote, memory-mapped."""
     sage = SageWeightsSettings.model_validate(json.loads((folder / "sage.json").read_text()))
     texts = RowTexts.load(folder / "texts") if (folder / "texts").exists() else None
     return BartVectors(MappedEmbeddings(folder, graph),
@@ -96,7 +98,7 @@ def _read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
 
 
 class MappedEmbeddings:
-    """Vectors of `_write_vectors`, shared with every process that maps them.
+    """Vectors of `write_vectors`, shared with every process that maps them.
 
     Implements `rowgraph.embeddings.Embeddings`, and has what `RandomTwin` asks of a store.
     """

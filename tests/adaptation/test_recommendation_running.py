@@ -11,6 +11,7 @@ from rowgraph.adaptation.recommendation.fitting import HYBRIDS, IDENTITY, TOWERS
 from rowgraph.adaptation.running import run_task
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
+from rowgraph.side_by_side import on
 from rowgraph.tasks.label_tables import Destinations
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.metrics import measure
@@ -140,6 +141,18 @@ def test_what_was_finished_is_not_done_again(shop, tmp_path, monkeypatch):
     draft, _ = run(tmp_path / "again", shop)
     assert draft.path("predictions.parquet").read_bytes() == whole
     assert len(begun) == 1, "of two folds and a final fit"
+
+
+def test_a_cluster_gives_the_same_bytes_and_says_the_same(shop, cluster, tmp_path, monkeypatch):
+    settings = QUICK.model_copy(update={"variants": ("bart_gnn_scratch", "random_head")})
+    alone, together = [], []
+    one, _ = run(tmp_path / "one", shop, settings, log=lambda *said: alone.append(said))
+    monkeypatch.setattr(fitting.Fitting, "run", None)  # of this process
+    with on(cluster):
+        two, _ = run(tmp_path / "two", shop, settings, log=lambda *said: together.append(said))
+    for name in FILES:
+        assert one.path(name).read_bytes() == two.path(name).read_bytes()
+    assert sorted(map(str, alone)) == sorted(map(str, together))
 
 
 def test_nothing_dated_at_or_after_a_seed_reaches_its_recommendations(tmp_path):

@@ -11,7 +11,7 @@ See docs/decisions/recommendation.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import polars as pl
 import torch
 
 from rowgraph.adaptation.ground import Trained
+from rowgraph.adaptation.recommendation.spreading import Spread
 from rowgraph.adaptation.recommendation.trainings import Ground, Training
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.variants import variant
@@ -95,6 +96,7 @@ class _Running:
         self.curve: list[dict[str, object]] = []
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self._done: dict[Training, Trained] = {}
+        self._spread = Spread(ground, self.state, log)
 
     def choose(self) -> dict[str, dict[Regime, Chosen]]:
         """Scorer and epochs by variant and regime."""
@@ -105,6 +107,7 @@ class _Running:
                 for training in self._on_fold(name, fold, self.settings.seeds[0],
                                               self.ground.barts_of(name)[0])]
         plan.sort(key=lambda p: p[0])  # one's neighbourhoods serve the next
+        self._ahead([training for _, _, training in plan])
         mine: dict[str, list[Score]] = {name: [] for name in self.settings.variants}
         for _, name, training in plan:
             mine[name] += self._scored(training, self._perform(training))
@@ -117,22 +120,24 @@ class _Running:
         """Validation and test predictions, and curves."""
         runs = [(name, seed, bart) for seed in self.settings.seeds
                 for name in self.settings.variants for bart in self.ground.barts_of(name)]
+        self._ahead([training for run in runs for training in self._on_newest(*run)])
         for name, seed, bart in runs:
-            newest = len(self.ground.exams(name).folds) - 1
-            for training in self._on_fold(name, newest, seed, bart):
+            for training in self._on_newest(name, seed, bart):
                 done = self._perform(training)
                 self._tell(training, done, chosen[name])
                 for regime, steps in zip(training.regimes, training.at, strict=True):
                     one = chosen[name][regime]
                     self._note(Run(regime, name, seed, bart), "val",
                                done.raw[f"{regime}|{one.candidate}"][steps.index(one.step)])
-        for name, seed, bart in runs:
-            for regimes in self.ground.exams(name).alike():
-                at = tuple((chosen[name][r].step,) for r in regimes)
-                done = self._perform(Training(name, seed, bart, FINAL, regimes, at))
-                for regime in regimes:
-                    self._note(Run(regime, name, seed, bart), "test",
-                               done.raw[f"{regime}|{chosen[name][regime].candidate}"][0])
+        last = [Training(name, seed, bart, FINAL, regimes,
+                         tuple((chosen[name][r].step,) for r in regimes))
+                for name, seed, bart in runs for regimes in self.ground.exams(name).alike()]
+        self._ahead(last)
+        for training in last:
+            done, by = self._perform(training), chosen[training.variant]
+            for regime in training.regimes:
+                self._note(Run(regime, training.variant, training.seed, training.bart), "test",
+                           done.raw[f"{regime}|{by[regime].candidate}"][0])
 
     def means(self, split: str) -> dict[str, dict[str, float]]:
         """The primary metric by regime and variant, the mean over seeds and language models."""
@@ -148,6 +153,14 @@ class _Running:
         steps = self.ground.steps()
         return [Training(name, seed, bart, fold, regimes, (steps,) * len(regimes))
                 for regimes in self.ground.exams(name).alike()]
+
+    def _on_newest(self, name: str, seed: int, bart: int | None) -> list[Training]:
+        return self._on_fold(name, len(self.ground.exams(name).folds) - 1, seed, bart)
+
+    def _ahead(self, trainings: Sequence[Training]) -> None:
+        """On a cluster, do those that are missing side by side."""
+        for training in self._spread.do(trainings):
+            self._perform(training)
 
     def _perform(self, training: Training) -> Trained:
         if training not in self._done:

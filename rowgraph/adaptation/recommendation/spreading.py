@@ -1,0 +1,108 @@
+"""Trainings of a recommendation task as pieces of a cluster's work (`rowgraph.side_by_side`).
+
+A training computes with as many threads as the process that asks for it, here and there, so that
+it leaves the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rowgraph.adaptation.layout import read_vectors, write_vectors
+from rowgraph.adaptation.recommendation import evidence, sides
+from rowgraph.adaptation.recommendation.trainings import Ground, Training
+from rowgraph.adaptation.settings import DownstreamMetricsSettings
+from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
+from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.progress import Log
+from rowgraph.side_by_side import elsewhere, side_by_side
+from rowgraph.tasks.label_tables import Task
+
+WORKER = 1e9  # bytes of a worker before it keeps anything
+
+
+class Spread:
+    """Does trainings on a cluster.
+
+    Args:
+        ground: of the task.
+        state: folder of what is done; every machine sees it.
+        log: hears what a training logged, when it is done.
+    """
+
+    def __init__(self, ground: Ground, state: Path, log: Log):
+        self.ground, self.state, self.log = ground, state.resolve(), log
+        self._largest = max(held_bytes(v.store, ground.graph) for v in ground.vectors.values())
+        self._laid: _LaidOut | None = None
+
+    def do(self, trainings: Sequence[Training]) -> Iterator[Training]:
+        """Those of the trainings that were missing, each once its result lies in the state folder.
+
+        Nothing is done where there is no cluster, where less than two are missing, or where the
+        vectors are too large to be laid out for it.
+        """
+        missing = [t for t in dict.fromkeys(trainings)
+                   if not (self.state / f"{t.name}.json").exists()]
+        if not elsewhere() or len(missing) < 2 or self._largest > HELD_BYTES:
+            return
+        if self._laid is None:
+            self._laid = _lay_out(self.ground, self.state / "ground")
+        gigabytes = (WORKER + evidence.ROOM + sides.ROOM + self._largest) / 1e9
+        done = side_by_side(functools.partial(_one, self._laid, self.state), missing, processes=1,
+                            device=self.ground.device, gigabytes=gigabytes,
+                            threads=self._laid.threads)
+        for training, said in zip(missing, done, strict=True):
+            for words in said:
+                self.log(*words)
+            yield training
+
+
+@dataclass(frozen=True, eq=False)
+class _LaidOut:
+    """The ground in a form that any process can open: graph and vectors are in the folder."""
+
+    task: Task
+    folder: Path
+    barts: tuple[int, ...]
+    settings: DownstreamMetricsSettings
+    device: str
+    threads: int
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
+
+    def open(self) -> Ground:
+        graph = EntityGraph.load(self.folder / "graph")
+        vectors = {bart: read_vectors(self.folder / f"bart{bart}", graph) for bart in self.barts}
+        return Ground(self.task, graph, vectors, self.settings, self.device)
+
+
+def _lay_out(ground: Ground, folder: Path) -> _LaidOut:
+    """Write graph and vectors; what lay there goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    ground.graph.save(folder / "graph")
+    for bart, vectors in ground.vectors.items():
+        write_vectors(vectors, ground.graph, folder / f"bart{bart}")
+    return _LaidOut(ground.task, folder, tuple(ground.vectors), ground.settings,
+                    str(ground.device), torch.get_num_threads())
+
+
+_OPENED: dict[str, Ground] = {}  # what a worker keeps, by its token
+
+
+def _one(laid: _LaidOut, state: Path, training: Training) -> list[tuple[Any, ...]]:
+    """One training in a worker; what it logged."""
+    torch.set_num_threads(laid.threads)
+    if laid.token not in _OPENED:
+        _OPENED.clear()
+        _OPENED[laid.token] = laid.open()
+    said: list[tuple[Any, ...]] = []
+    _OPENED[laid.token].perform(training, state, lambda *words: said.append(words))
+    return said
