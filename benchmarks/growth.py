@@ -1,6 +1,7 @@
 """The demo at 1, 4, 16 and 64 times its rows: seconds and memory of every stage.
 
-    python -m benchmarks.growth                    # 64 times: hours on two cores
+    python -m benchmarks.growth                    # 64 times: many hours on two cores
+    python -m benchmarks.growth --times 64 --stages source entity_graph cell_store
 
 A database of N times the rows has every row N times side by side, each copy with keys of its own,
 so that it is N worlds that do not touch: all distributions and numbers of neighbours stay, and
@@ -137,13 +138,19 @@ class World:
         os.environ.update({k: self.environ[k] for k in ("ROWGRAPH_HOME", "ROWGRAPH_DATABASES")})
         return list(dict.fromkeys(p.node.key[0] for p in plan(Environment.read(str(self.profile)))))
 
-    def measure(self) -> None:
+    def measure(self, wanted: Iterable[str] | None = None) -> None:
         """Run every stage that was not measured yet.
 
+        Args:
+            wanted: only these, which have to hold what they are made from; None is all.
+
         Raises:
-            SystemExit: a stage failed; its log is named.
+            SystemExit: there is no such stage, or one failed; its log is named.
         """
-        stages = self.stages()
+        known = self.stages()
+        if unknown := set(wanted or ()) - set(known):
+            raise SystemExit(f"no stage {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        stages = [stage for stage in known if wanted is None or stage in wanted]
         for stage in stages:
             if stage not in self.costs:
                 self._note(stage, self._run(stage))
@@ -193,11 +200,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".rowgraph/benchmarks/growth"))
     parser.add_argument("--profile", default="demo", help="of embedded databases")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--stages", nargs="+", help="only these; default: all")
     args = parser.parse_args()
     worlds, facts = {}, {}
     for times in args.times:
         world = World(args.folder.resolve() / str(times), times, args.profile)
-        world.measure()
+        world.measure(args.stages)
         worlds[times], facts[times] = world.costs, world.facts()
     print(table(worlds))
     print(json.dumps({"benchmark": "growth", "facts": facts, "costs": {

@@ -52,3 +52,27 @@ def test_the_table_has_a_line_a_stage_and_a_gap_where_nothing_was_measured():
                          4: {growth.NOTHING: Cost(1, 1, .2)}})
     assert "| `source` | 2 | 0.2 |  |  |" in text
     assert text.splitlines()[2].startswith(f"| `{growth.NOTHING}` | 1 | 0.2")
+
+
+class Pretended(growth.World):
+    """Three stages that take no time."""
+
+    def __init__(self, folder):
+        self.folder, self.times, self.noted, self.ran = folder, 2, folder / "costs.json", []
+
+    def stages(self):
+        return ["source", "entity_graph", "cell_store"]
+
+    def _run(self, stage):
+        self.ran.append(stage)
+        return Cost(1, 1, .1)
+
+
+def test_only_the_wanted_stages_run_in_their_order_and_none_twice(tmp_path):
+    world = Pretended(tmp_path)
+    world.measure(["entity_graph", "source"])
+    assert world.ran == ["source", "entity_graph", "entity_graph"], "the last computes nothing"
+    world.measure()
+    assert world.ran[3:] == ["cell_store", "cell_store"]
+    with pytest.raises(SystemExit, match="no stage graph; there are source, entity_graph"):
+        world.measure(["graph"])
