@@ -1,4 +1,4 @@
-"""Attempts of a task's models side by side: in processes of one thread each, or on a cluster.
+"""A task's models fitted side by side: in processes of one thread each, or on a cluster.
 
 A process keeps what it has made of a task's models from one attempt to the next; attempts that
 share rows, and so bins and vectors, are one piece of work.
@@ -7,8 +7,8 @@ share rows, and so bins and vectors, are one piece of work.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -18,6 +18,9 @@ from rowgraph.side_by_side import here, processes_of, side_by_side
 
 FEW = 6_000  # label rows fitted on, all folds together: not worth a process
 GIGABYTES = 2.0  # of memory that a worker of a cluster asks for
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
 class Models(Protocol):
@@ -36,7 +39,7 @@ class Models(Protocol):
 
 
 class Bench:
-    """Where the attempts of one task are made; a context, after which nothing is held here.
+    """Where the models of one task are fitted; a context, after which nothing is held here.
 
     Args:
         models: of the task.
@@ -56,17 +59,14 @@ class Bench:
         _KEPT.clear()
 
     def model(self, name: str) -> Model:
-        """The one that is attempted, where it is attempted here."""
-        return _kept(self.models, name)[1]
+        """The one that is fitted, where it is fitted here."""
+        return kept(self.models, name)
 
     def perform(self, name: str, attempts: Sequence[Attempt]) -> Iterator[Outcome]:
         """Fit and answer, in the order of the attempts."""
         pieces = _pieces(attempts, self._processes)
-        together = functools.partial(_together, self.models, name, self._device)
-        each = [[attempts[place] for place in places] for places in pieces]
-        done = ((here(together, piece) for piece in each) if self._few else
-                side_by_side(together, each, processes=self._processes, device=self._device,
-                             gigabytes=GIGABYTES))
+        done = self.each(functools.partial(_perform, name),
+                         [[attempts[place] for place in places] for places in pieces])
         waiting: dict[int, Outcome] = {}
         following = 0
         for places, outcomes in zip(pieces, done, strict=True):
@@ -74,6 +74,16 @@ class Bench:
             while following in waiting:
                 yield waiting.pop(following)
                 following += 1
+
+    def each(self, function: Callable[[Models, Piece], Result],
+             pieces: Sequence[Piece]) -> Iterator[Result]:
+        """What a function finds with the models for each piece of work, in their order; it asks
+        for them by `kept`."""
+        alone = functools.partial(_alone, function, self.models, self._device)
+        if self._few:
+            return (here(alone, piece) for piece in pieces)
+        return side_by_side(alone, pieces, processes=self._processes, device=self._device,
+                            gigabytes=GIGABYTES)
 
 
 def _pieces(attempts: Sequence[Attempt], processes: int) -> list[list[int]]:
@@ -92,20 +102,28 @@ def _pieces(attempts: Sequence[Attempt], processes: int) -> list[list[int]]:
 _KEPT: dict[str, tuple[Models, dict[str, Model]]] = {}  # of one task, by the token of its models
 
 
-def _kept(models: Models, name: str) -> tuple[Models, Model]:
+def kept(models: Models, name: str) -> Model:
+    """The model of a name, as this process has made it."""
+    first, made = _held(models)
+    if name not in made:
+        made[name] = first.of(name)
+    return made[name]
+
+
+def _held(models: Models) -> tuple[Models, dict[str, Model]]:
     if models.token not in _KEPT:
         _KEPT.clear()
         _KEPT[models.token] = models, {}
-    first, made = _KEPT[models.token]
-    if name not in made:
-        made[name] = first.of(name)
-    return first, made[name]
+    return _KEPT[models.token]
 
 
-def _together(models: Models, name: str, device: str,
-              attempts: Sequence[Attempt]) -> list[Outcome]:
-    """Some attempts in any process, on one thread wherever that is."""
+def _alone(function: Callable[[Models, Piece], Result], models: Models, device: str,
+           piece: Piece) -> Result:
+    """A piece in any process, on one thread wherever that is."""
     if device == "cpu":
         torch.set_num_threads(1)
-    models, model = _kept(models, name)
-    return list(perform(model, models.exams, attempts))
+    return function(_held(models)[0], piece)
+
+
+def _perform(name: str, models: Models, attempts: Sequence[Attempt]) -> list[Outcome]:
+    return list(perform(kept(models, name), models.exams, attempts))

@@ -235,7 +235,8 @@ def adapted_model(world: World) -> Estimate:
     of fine-tuning, some 10 MB a seed."""
     s = world.profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
     made = rowgraph_metrics(world)
-    return Estimate(Figure(10e6 * len(s.seeds), "assumed"), made.host, device=made.device)
+    return Estimate(Figure(10e6 * len(s.seeds), "assumed"), made.host, meanwhile=made.meanwhile,
+                    device=made.device)
 
 
 def predictions(world: World) -> Estimate:

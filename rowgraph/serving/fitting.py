@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
+from rowgraph.adaptation.attempts import Bench, kept
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground, forget
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.variants import NAME
+from rowgraph.adaptation.trials import Candidate, Model
 from rowgraph.artifacts import Draft
 from rowgraph.databases.keys import keys_of
 from rowgraph.databases.labels import MANIFEST, all_tasks
@@ -25,7 +28,7 @@ from rowgraph.progress import Log
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
 from rowgraph.serving.model import AdaptedModel, Members
-from rowgraph.serving.packing import pack
+from rowgraph.serving.packing import Packed, pack
 from rowgraph.serving.ranked import Lists, fit_ranked, same_lists
 from rowgraph.serving.scaling import temperature_for
 from rowgraph.tasks.folds import View
@@ -50,7 +53,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         features, metrics: folders of `window_features` and `rowgraph_metrics` of the task.
         features_settings: those that `features` were made with.
         draft: gets the files of `rowgraph.serving.model`.
-        log: called with the number of parts that are fitted.
+        log: called with the number of fits that are done.
 
     Returns:
         The summary: parts with their weights, temperature, the cut, and how far what is served is
@@ -85,11 +88,14 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         "metrics": _metrics(task, predictions), "knowledge": task.database.knowledge.as_dict(),
         "settings": settings.model_dump(mode="json"),
         "features": features_settings.model_dump(mode="json")}
-    if task.task_type == "recommendation":
-        facts |= fit_ranked(ground, weights, choices, REGIME, members.add)
-    else:
-        facts |= _fit_parts(ground, features, features_settings, question, weights, choices,
-                            members, draft, log)
+    try:
+        if task.task_type == "recommendation":
+            facts |= fit_ranked(ground, weights, choices, REGIME, members.add)
+        else:
+            facts |= _fit_parts(ground, features, features_settings, question, weights, choices,
+                                members, draft, log)
+    finally:
+        forget()
     own_past = OwnPast.open(ground.own_past)
     members.write(facts, features, own_past, own_past.end_for(facts["cut"]))
     apart = _apart(AdaptedModel.open(draft.folder), ground, question, predictions)
@@ -125,9 +131,13 @@ def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeatures
     know besides."""
     task, models = ground.task, Models(ground, features, draft.state)
     exams = models.exams
-    for done, part in enumerate(weights):
-        _fit_part(part, models, choices.filter(model=part), members)
-        log(done + 1, {"parts": float(done + 1)}, len(weights))
+    with Bench(models, ground.settings.workers, ground.device) as bench:
+        wanted = [one for part in weights
+                  for one in _wanted(part, models, bench.model(part), choices.filter(model=part))]
+        for done, (one, found) in enumerate(zip(wanted, bench.each(_fit, wanted), strict=True)):
+            for steps, packed in found:
+                members.add(one.part, one.drawn, one.candidate.label, steps, packed)
+            log(done + 1, {"fitted": float(done + 1)}, len(wanted))
     words = features_of(question.task, features_settings, question.view,
                         WindowFeatures.open(features).columns).words
     mattered = importance_of(task, exams, features)
@@ -138,25 +148,45 @@ def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeatures
                                           "reached": mattered.reached}}
 
 
-def _fit_part(part: str, models: Models, choices: pl.DataFrame, members: Members) -> None:
-    """Fit what was chosen of a part, by every seed that it depends on."""
-    model, exam = models.of(part), models.exams.test
+@dataclass(frozen=True)
+class _Wanted:
+    """A part to fit.
+
+    Args:
+        drawn: its seed, where the part depends on it.
+        steps: after which it is asked.
+    """
+
+    part: str
+    candidate: Candidate
+    seed: int
+    drawn: int | None
+    steps: tuple[int, ...]
+
+
+def _wanted(part: str, models: Models, model: Model, choices: pl.DataFrame) -> list[_Wanted]:
+    """What was chosen of a part, by every seed that it depends on."""
     known = models.by_label(part, model)
     steps: dict[str, list[int]] = {}
     for label, step in choices.select("candidate", "step").unique(maintain_order=True).iter_rows():
         steps.setdefault(label, []).append(step)
     seeds = models.ground.settings.seeds
-    for seed in seeds if part in DRAWN else seeds[:1]:
-        drawn = seed if part in DRAWN else None
-        for label, wanted in steps.items():
-            if isinstance(model, FineTuned):
-                for step, network in model.networks(known[label], exam, seed, wanted):
-                    packed = pack(network)
-                    packed.facts["encoder"] = models.kind
-                    members.add(part, drawn, label, [step], packed)
-            else:
-                fitted = model.fit(known[label], exam, seed, max(wanted))
-                members.add(part, drawn, label, wanted, pack(fitted))
+    return [_Wanted(part, known[label], seed, seed if part in DRAWN else None, tuple(some))
+            for seed in (seeds if part in DRAWN else seeds[:1]) for label, some in steps.items()]
+
+
+def _fit(models: Models, one: _Wanted) -> list[tuple[tuple[int, ...], Packed]]:
+    """Fit a part on all that is known: what is to be saved, and for which steps."""
+    model, exam = kept(models, one.part), models.exams.test
+    if not isinstance(model, FineTuned):
+        fitted = model.fit(one.candidate, exam, one.seed, max(one.steps))
+        return [(one.steps, pack(fitted))]
+    found = []
+    for step, network in model.networks(one.candidate, exam, one.seed, one.steps):
+        packed = pack(network)
+        packed.facts["encoder"] = models.kind
+        found.append(((step,), packed))
+    return found
 
 
 def _metrics(task: Task, predictions: Path) -> dict[str, float]:

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from rowgraph.adaptation import attempts
+from rowgraph.adaptation.hybrid import finetuning
 from rowgraph.artifacts import ArtifactError, Draft
 from rowgraph.serving.fitting import fit_adapted, newest_question
 from rowgraph.serving.model import AdaptedModel
@@ -58,6 +60,26 @@ def test_what_is_served_is_what_was_measured(name, request, adapted):
     assert (answers.spread >= 0).all()
     if task.task_type == "multiclass_classification":
         np.testing.assert_allclose(answers.prediction.sum(axis=1), 1)
+
+
+def test_it_is_the_same_bytes_where_other_processes_fit_it(world, adapted, features_of, silent,
+                                                          tmp_path, monkeypatch):
+    ground, metrics, folder, summary = adapted(world.task)
+    monkeypatch.setattr(attempts, "FEW", 0)
+    settings, said = ground.settings.model_copy(update={"workers": 2}), []
+    again = fit_adapted(dataclasses.replace(ground, settings=settings, token="apart"),
+                        features_of(world.task), FEATURES, metrics, Draft(tmp_path),
+                        log=lambda *words: said.append(words))
+    assert again == summary
+    members = sorted(path.name for path in (folder / "members").iterdir())
+    assert members == sorted(path.name for path in (tmp_path / "members").iterdir())
+    for name in members:
+        assert (tmp_path / "members" / name).read_bytes() == (folder / "members" / name
+                                                              ).read_bytes(), name
+    assert [words[0] for words in said] == list(range(1, len(said) + 1))
+    assert said[-1][2] == len(said) > 2
+    assert attempts._KEPT == {}, "nothing is held after"
+    assert finetuning._OPENED == {}
 
 
 def test_a_temperature_moves_probabilities_and_leaves_their_order(world, adapted, tmp_path):
