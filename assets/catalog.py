@@ -36,7 +36,7 @@ REVISIONS = {
     "evaluation": 1,
     "transfer_metrics": 1,
     "imputation_metrics": 1,
-    "adapted_model": 1,
+    "adapted_model": 2,
     "predictions": 1,
     "row_map": 1,
     "report": 4,

@@ -38,7 +38,7 @@ def adapted_model(node: AssetNode, code_version: str) -> dg.AssetsDefinition:
                 return fit_adapted(
                     ground, features.folder,
                     WindowFeaturesSettings.model_validate(features.manifest["settings"]),
-                    metrics.folder, draft, log=log)
+                    metrics.folder, draft, workers=settings.workers, log=log)
 
         output = build(context, node, inputs, make)
         store, tracking = context.resources.store, context.resources.tracking

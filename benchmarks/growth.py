@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -34,6 +34,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from assets.catalog import REVISIONS
 from pipeline.environment import ROOT, Environment
 from pipeline.plan import plan
 from rowgraph.databases.embedded import build_embedded
@@ -42,6 +43,7 @@ from rowgraph.yaml_files import read_yaml
 
 MAIN = "from pipeline.cli import main; main()"
 NOTHING = "(an empty run)"
+ORDER = tuple(REVISIONS)  # of stages
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class World:
         os.environ.update({k: self.environ[k] for k in ("ROWGRAPH_HOME", "ROWGRAPH_DATABASES")})
         return list(dict.fromkeys(p.node.key[0] for p in plan(Environment.read(str(self.profile)))))
 
-    def measure(self, wanted: Iterable[str] | None = None) -> None:
+    def measure(self, wanted: Collection[str] | None = None) -> None:
         """Run every stage that was not measured yet.
 
         Args:
@@ -149,8 +151,9 @@ class World:
         """
         known = self.stages()
         if unknown := set(wanted or ()) - set(known):
-            raise SystemExit(f"no stage {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-        stages = [stage for stage in known if wanted is None or stage in wanted]
+            raise SystemExit(f"the profile has no stage {', '.join(sorted(unknown))}; it has "
+                             f"{', '.join(known)}")
+        stages = [stage for stage in known if not wanted or stage in wanted]
         for stage in stages:
             if stage not in self.costs:
                 self._note(stage, self._run(stage))
@@ -187,7 +190,8 @@ def table(worlds: dict[int, dict[str, Cost]]) -> str:
     """Markdown: a line a stage, seconds of CPU and GiB for each size."""
     heads = [f"{times} ×: CPU s | GiB" for times in worlds]
     lines = ["| stage | " + " | ".join(heads) + " |", "|---" * (1 + 2 * len(worlds)) + "|"]
-    for stage in (NOTHING, *(s for s in next(iter(worlds.values())) if s != NOTHING)):
+    found = {stage for costs in worlds.values() for stage in costs}
+    for stage in (NOTHING, *(stage for stage in ORDER if stage in found)):
         cells = [f"{costs[stage].cpu:,.0f} | {costs[stage].gib:.1f}" if stage in costs else " | "
                  for costs in worlds.values()]
         lines.append(f"| `{stage}` | " + " | ".join(cells) + " |")
@@ -200,7 +204,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(".rowgraph/benchmarks/growth"))
     parser.add_argument("--profile", default="demo", help="of embedded databases")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--stages", nargs="+", help="only these; default: all")
+    parser.add_argument("--stages", nargs="+", choices=ORDER, help="only these; default: all")
     args = parser.parse_args()
     worlds, facts = {}, {}
     for times in args.times:

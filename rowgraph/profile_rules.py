@@ -54,6 +54,14 @@ def _the_fewest_workers_are_not_more(profile: Profile) -> None:
                          "are at most these")
 
 
+def _ray_hands_out_gpus(profile: Profile) -> None:
+    """On a cluster a process sees the GPU that it was given, as the first."""
+    device = profile.compute.device
+    if profile.compute.engine == "ray" and device.startswith("cuda:") and device != "cuda:0":
+        raise ValueError(f"compute.device is {device} and compute.engine ray, which hands out its "
+                         "GPUs itself; set compute.device to auto or cuda:0")
+
+
 def _own_past_fits_where_it_starts(profile: Profile) -> None:
     """Own past has the shape of the weights that it starts from."""
     own, others = profile.own_past_weights, profile.forecast_weights
@@ -131,6 +139,7 @@ def _one_task_one_way_of_looking(profile: Profile) -> None:
 RULES: tuple[Callable[[Profile], None], ...] = (
     _databases_make_an_experiment,
     _the_fewest_workers_are_not_more,
+    _ray_hands_out_gpus,
     _own_past_fits_where_it_starts,
     _the_sweep_is_one_of_sage_weights,
     _transfer_compares_what_is_there,

@@ -68,15 +68,19 @@ class Cluster:
         found = sum(int(min([offer.cpus / cpus, offer.memory / (gigabytes * 1e9)]
                             + [offer.gpus] * gpu)) for offer in self.offers)
         if not found:
+            cores = "a core" if cpus == 1 else f"{cpus:g} cores"
             raise RuntimeError(
-                f"no machine of the Ray cluster has a core, {gigabytes:.1f} GB{' and a GPU' * gpu} "
-                f"for a piece of this work; it has {self.described()}. Add a larger one, or set "
-                "compute.engine to local")
+                f"no machine of the Ray cluster has {cores}, {gigabytes:.1f} GB"
+                f"{' and a GPU' * gpu} for a piece of this work; it has {self.described()}. Add a "
+                "larger one, or set compute.engine to local")
         return found if self.workers is None else min(found, self.workers)
 
-    def cores_for(self, threads: int) -> float:
-        """The cores that a piece of so many threads asks for: no more than some machine has."""
-        return max(1.0, min(threads, max((offer.cpus for offer in self.offers), default=1)))
+    def cores_for(self, threads: int, gpu: bool, gigabytes: float) -> float:
+        """The cores that a piece of so many threads asks for: no more than the smallest machine
+        has that holds it otherwise."""
+        able = [offer.cpus for offer in self.offers if offer.cpus >= 1 and offer.gpus >= gpu
+                and offer.memory >= gigabytes * 1e9]
+        return min([float(threads), *able])
 
     def described(self) -> str:
         """Its machines in words."""
@@ -128,7 +132,7 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
     cluster = _CLUSTER.get()
     if cluster is not None:
         yield from _on_cluster(cluster, function, pieces, str(device) != "cpu", gigabytes,
-                               cluster.cores_for(threads))
+                               cluster.cores_for(threads, str(device) != "cpu", gigabytes))
     elif min(processes, len(pieces)) < 2:
         yield from (here(function, piece) for piece in pieces)
     else:

@@ -91,12 +91,18 @@ def test_places_are_bounded_by_cores_memory_gpus_and_the_setting(gpu, gigabytes,
     assert Cluster(None, OFFERS, workers).places(gpu, gigabytes) == places
 
 
-def test_a_piece_of_several_threads_takes_as_many_cores_and_no_more_than_a_machine_has():
-    cluster = Cluster(None, OFFERS)
-    most = max(offer.cpus for offer in OFFERS)
-    assert cluster.cores_for(1) == 1
-    assert cluster.cores_for(64) == most > 1
-    assert cluster.places(False, 0.001, cpus=most) == sum(o.cpus == most for o in OFFERS)
+def test_a_piece_of_several_threads_takes_as_many_cores_and_no_more_than_any_able_machine_has():
+    offers = [Offer(cpus=64, gpus=0, memory=8e9), Offer(cpus=16, gpus=1, memory=8e9),
+              Offer(cpus=8, gpus=0, memory=1e9), Offer(cpus=0, gpus=1, memory=8e9)]
+    cluster = Cluster(None, offers)
+    assert cluster.cores_for(1, False, 2.0) == 1
+    assert cluster.cores_for(32, False, 2.0) == 16  # the one of 8 lacks memory
+    assert cluster.cores_for(32, True, 2.0) == 16
+    assert cluster.cores_for(32, False, 0.5) == 8
+    assert cluster.places(False, 2.0, cpus=16) == 4 + 1
+    assert cluster.places(True, 2.0, cpus=16) == 1
+    with pytest.raises(RuntimeError, match=r"has 32 cores, 9\.0 GB for"):
+        cluster.places(False, 9.0, cluster.cores_for(32, False, 9.0))
 
 
 def test_a_piece_that_no_machine_holds_is_refused_with_what_there_is():

@@ -14,6 +14,7 @@ import torch
 
 from rowgraph.adaptation.exams import Exams
 from rowgraph.adaptation.trials import Attempt, Model, Outcome, perform
+from rowgraph.kept import forget, kept
 from rowgraph.side_by_side import here, processes_of, side_by_side
 
 FEW = 6_000  # label rows fitted on, all folds together: not worth a process
@@ -56,11 +57,11 @@ class Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _KEPT.clear()
+        forget()
 
     def model(self, name: str) -> Model:
         """The one that is fitted, where it is fitted here."""
-        return kept(self.models, name)
+        return model_of(self.models, name)
 
     def perform(self, name: str, attempts: Sequence[Attempt]) -> Iterator[Outcome]:
         """Fit and answer, in the order of the attempts."""
@@ -77,8 +78,15 @@ class Bench:
 
     def each(self, function: Callable[[Models, Piece], Result],
              pieces: Sequence[Piece]) -> Iterator[Result]:
-        """What a function finds with the models for each piece of work, in their order; it asks
-        for them by `kept`."""
+        """Pieces of work with the models.
+
+        Args:
+            function: of models and a piece; it asks for single models by `model_of`.
+            pieces: which it is called with.
+
+        Returns:
+            What it returned, in the order of the pieces.
+        """
         alone = functools.partial(_alone, function, self.models, self._device)
         if self._few:
             return (here(alone, piece) for piece in pieces)
@@ -99,22 +107,9 @@ def _pieces(attempts: Sequence[Attempt], processes: int) -> list[list[int]]:
     return coarse if len(coarse) >= processes else alike("rows", "seed")
 
 
-_KEPT: dict[str, tuple[Models, dict[str, Model]]] = {}  # of one task, by the token of its models
-
-
-def kept(models: Models, name: str) -> Model:
-    """The model of a name, as this process has made it."""
-    first, made = _held(models)
-    if name not in made:
-        made[name] = first.of(name)
-    return made[name]
-
-
-def _held(models: Models) -> tuple[Models, dict[str, Model]]:
-    if models.token not in _KEPT:
-        _KEPT.clear()
-        _KEPT[models.token] = models, {}
-    return _KEPT[models.token]
+def model_of(models: Models, name: str) -> Model:
+    """The model of a name, as this process keeps it."""
+    return kept(models.token, f"model {name}", lambda: models.of(name))
 
 
 def _alone(function: Callable[[Models, Piece], Result], models: Models, device: str,
@@ -122,8 +117,8 @@ def _alone(function: Callable[[Models, Piece], Result], models: Models, device: 
     """A piece in any process, on one thread wherever that is."""
     if device == "cpu":
         torch.set_num_threads(1)
-    return function(_held(models)[0], piece)
+    return function(kept(models.token, "models", lambda: models), piece)
 
 
 def _perform(name: str, models: Models, attempts: Sequence[Attempt]) -> list[Outcome]:
-    return list(perform(kept(models, name), models.exams, attempts))
+    return list(perform(model_of(models, name), models.exams, attempts))

@@ -31,6 +31,7 @@ import torch
 from rowgraph.adaptation.ground import Ground, Trained, Training
 from rowgraph.adaptation.layout import ground_of, lay_out
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
+from rowgraph.kept import kept
 from rowgraph.progress import Log
 from rowgraph.side_by_side import elsewhere, processes_of, side_by_side
 
@@ -56,6 +57,8 @@ class Crew:
         self._said: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._finished = 0
         self._token: str | None = None  # of the ground that was laid out for a cluster
+        # From a cluster: a file that a node wrote may be seen here only later.
+        self._came: dict[Training, Trained] = {}
 
     def __enter__(self) -> Crew:
         return self
@@ -72,7 +75,8 @@ class Crew:
             ValueError: as `Ground.perform`.
             RuntimeError: a process ended without a word, for example for want of memory.
         """
-        missing = [t for t in trainings if Trained.load(self.state / t.name) is None]
+        missing = [t for t in trainings
+                   if t not in self._came and Trained.load(self.state / t.name) is None]
         missing.sort(key=lambda t: (t.fold, t.seed, t.candidate))  # one's inputs serve the next
         self._finished += len(trainings) - len(missing)
         if self._apart(missing):
@@ -81,7 +85,7 @@ class Crew:
             for training in missing:
                 self.ground.perform(training, self.log).save(self.state / training.name)
                 self._count()
-        return {t: Trained.load(self.state / t.name) for t in trainings}
+        return {t: self._came.get(t) or Trained.load(self.state / t.name) for t in trainings}
 
     def _apart(self, missing: Sequence[Training]) -> bool:
         ground = self.ground
@@ -120,9 +124,11 @@ class Crew:
         if self._token is None:
             lay_out(self.ground, folder)
             self._token = uuid.uuid4().hex
-        for said in side_by_side(
-                functools.partial(_one, folder, self._token, self.state.resolve()), missing,
-                processes=1, device=self.ground.device):
+        pieces = side_by_side(
+            functools.partial(_one, folder, self._token, self.state.resolve()), missing,
+            processes=1, device=self.ground.device)
+        for training, (done, said) in zip(missing, pieces, strict=True):
+            self._came[training] = done
             for words in said:
                 self.log(*words)
             self._count()
@@ -173,18 +179,15 @@ class _Worker:
         said.put((self, None))
 
 
-_OPENED: dict[str, Ground] = {}  # what a worker of a cluster keeps, by its token
-
-
-def _one(folder: Path, token: str, state: Path, training: Training) -> list[tuple[Any, ...]]:
-    """One training in a worker of a cluster; what it logged."""
+def _one(folder: Path, token: str, state: Path,
+         training: Training) -> tuple[Trained, list[tuple[Any, ...]]]:
+    """One training in a worker of a cluster, and what it logged."""
     torch.set_num_threads(1)
-    if token not in _OPENED:
-        _OPENED.clear()
-        _OPENED[token] = ground_of(folder)
+    ground = kept(token, "ground", lambda: ground_of(folder))
     said: list[tuple[Any, ...]] = []
-    _OPENED[token].perform(training, lambda *words: said.append(words)).save(state / training.name)
-    return said
+    done = ground.perform(training, lambda *words: said.append(words))
+    done.save(state / training.name)
+    return done, said
 
 
 def _error(name: str, message: str) -> Exception:

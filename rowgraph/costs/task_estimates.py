@@ -218,13 +218,18 @@ def rowgraph_metrics(world: World) -> Estimate:
     row's vector by every encoder and view lies in one or the other. A recommendation reads no
     window features and runs in one process; its pairs (some 150 kB a label row fitted on or asked,
     at most some thousands of rows) take the place of both."""
+    s = world.profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
+    return _hybrid(world, s.workers)
+
+
+def _hybrid(world: World, workers: int | None) -> Estimate:
     profile = world.profile
     s = profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
     labels = sum(world.database.label_rows(world.task or "").values(), NOTHING)
     encoders = s.untrained + len(profile.own_past_weights.seeds)
     vectors = labels * (4 * 4 * encoders * profile.own_past_weights.output)
     past = own_past_weights(world)
-    processes = 1 if world.on_gpu else s.workers or world.cores
+    processes = 1 if world.on_gpu else workers or world.cores
     features = _fitted_features(world, s.fit_rows) * (processes + 1 if processes > 1 else 1)
     return Estimate(labels * Figure(60 * len(s.seeds), "assumed"), past.host + vectors + features,
                     meanwhile=4 * _feature_cells(world), device=past.device)
@@ -233,8 +238,9 @@ def rowgraph_metrics(world: World) -> Estimate:
 def adapted_model(world: World) -> Estimate:
     """What `rowgraph_metrics` holds; on disk trees, linear paths, and the weights of own past and
     of fine-tuning, some 10 MB a seed."""
-    s = world.profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
-    made = rowgraph_metrics(world)
+    asked = world.name or "", world.task or ""
+    s = world.profile.of_task("rowgraph_metrics", *asked)
+    made = _hybrid(world, world.profile.of_task("adapted_model", *asked).workers)
     return Estimate(Figure(10e6 * len(s.seeds), "assumed"), made.host, meanwhile=made.meanwhile,
                     device=made.device)
 

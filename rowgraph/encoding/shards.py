@@ -20,6 +20,7 @@ from rowgraph.databases.database import Database
 from rowgraph.encoding.encoder import Encoded, RowEncoder
 from rowgraph.encoding.row_texts import frames
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
+from rowgraph.kept import kept
 from rowgraph.rows.linearization import linearize_frame
 from rowgraph.side_by_side import side_by_side
 
@@ -77,21 +78,15 @@ def shards_of(table: str, distinct_N: np.ndarray, size: int, start: int) -> list
             for new in [distinct_N[first:first + size]]]
 
 
-_OPENED: dict[str, tuple[RowEncoder, dict[str, _Forward]]] = {}  # what a worker keeps, by token
-
-
 def _encode(encoding: Encoding, shard: Shard) -> Path:
     """Encode a shard in any process, unless it is done; where its vectors lie."""
     path = encoding.folder / f"{shard.table}.{shard.first}.npz"
     if path.exists():
         return path
-    if encoding.token not in _OPENED:
-        _OPENED.clear()
-        settings = encoding.settings.model_copy(update={"workers": 1})
-        _OPENED[encoding.token] = RowEncoder.open(encoding.checkpoint, settings,
-                                                  encoding.device), {}
-    encoder, readers = _OPENED[encoding.token]
-    reader = readers.setdefault(shard.table, _Forward(encoding, shard.table))
+    encoder = kept(encoding.token, "encoder", lambda: RowEncoder.open(
+        encoding.checkpoint, encoding.settings.model_copy(update={"workers": 1}), encoding.device))
+    reader = kept(encoding.token, f"texts of {shard.table}",
+                  lambda: _Forward(encoding, shard.table))
     encoded = encoder.encode_distinct(
         reader.texts(shard.first).gather(shard.places()).to_list())
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rowgraph.adaptation.attempts import Bench, kept
-from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground, forget
+from rowgraph.adaptation.attempts import Bench, model_of
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.variants import NAME
@@ -24,6 +24,7 @@ from rowgraph.features.asked import features_of
 from rowgraph.features.settings import WindowFeaturesSettings
 from rowgraph.features.store import WindowFeatures
 from rowgraph.forecasting.own_past import OwnPast
+from rowgraph.kept import forget
 from rowgraph.progress import Log
 from rowgraph.serving.asking import VIEW, Asked, said
 from rowgraph.serving.explaining import FOREST, IMPORTANCE, final_forest, importance_of
@@ -45,7 +46,8 @@ REGIME = "rolling"  # who asks about today sees all that is there today
 
 
 def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
-                metrics: Path, draft: Draft, *, log: Log) -> dict[str, Any]:
+                metrics: Path, draft: Draft, *, workers: int | None = None,
+                log: Log) -> dict[str, Any]:
     """Fit and save a task's model.
 
     Args:
@@ -53,7 +55,8 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         features, metrics: folders of `window_features` and `rowgraph_metrics` of the task.
         features_settings: those that `features` were made with.
         draft: gets the files of `rowgraph.serving.model`.
-        log: called with the number of fits that are done.
+        workers: fits side by side, as in `processes_of`; a recommendation is fitted here.
+        log: called with the number of fits that are done, but for a recommendation.
 
     Returns:
         The summary: parts with their weights, temperature, the cut, and how far what is served is
@@ -93,7 +96,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
             facts |= fit_ranked(ground, weights, choices, REGIME, members.add)
         else:
             facts |= _fit_parts(ground, features, features_settings, question, weights, choices,
-                                members, draft, log)
+                                members, draft, workers, log)
     finally:
         forget()
     own_past = OwnPast.open(ground.own_past)
@@ -126,12 +129,12 @@ def _refuse(task: Task, settings: RowgraphMetricsSettings) -> None:
 
 def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
                question: Asked, weights: Mapping[str, float], choices: pl.DataFrame,
-               members: Members, draft: Draft, log: Log) -> dict[str, Any]:
+               members: Members, draft: Draft, workers: int | None, log: Log) -> dict[str, Any]:
     """Fit what was chosen of every part of the blend, and the trees that explain; what serving must
     know besides."""
     task, models = ground.task, Models(ground, features, draft.state)
     exams = models.exams
-    with Bench(models, ground.settings.workers, ground.device) as bench:
+    with Bench(models, workers, ground.device) as bench:
         wanted = [one for part in weights
                   for one in _wanted(part, models, bench.model(part), choices.filter(model=part))]
         for done, (one, found) in enumerate(zip(wanted, bench.each(_fit, wanted), strict=True)):
@@ -153,7 +156,10 @@ class _Wanted:
     """A part to fit.
 
     Args:
-        drawn: its seed, where the part depends on it.
+        part: its name.
+        candidate: what was chosen of it.
+        seed: that it is fitted with.
+        drawn: the seed again, where the answers depend on it.
         steps: after which it is asked.
     """
 
@@ -177,7 +183,7 @@ def _wanted(part: str, models: Models, model: Model, choices: pl.DataFrame) -> l
 
 def _fit(models: Models, one: _Wanted) -> list[tuple[tuple[int, ...], Packed]]:
     """Fit a part on all that is known: what is to be saved, and for which steps."""
-    model, exam = kept(models, one.part), models.exams.test
+    model, exam = model_of(models, one.part), models.exams.test
     if not isinstance(model, FineTuned):
         fitted = model.fit(one.candidate, exam, one.seed, max(one.steps))
         return [(one.steps, pack(fitted))]

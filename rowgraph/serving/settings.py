@@ -7,13 +7,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from rowgraph.settings import Section, neutral
+from rowgraph.settings import Count, Section, neutral
 
 
 class AdaptedModelSettings(Section):
     """Whether a task's model is fitted for good; of forecasts of classes and numbers."""
 
     fit: bool = False  # keep a model of the task, to ask it for predictions
+    workers: Count | None = neutral(None)  # fits side by side; null = a process for each core
 
 
 class PredictionsSettings(Section):

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import uuid
 
 import numpy as np
 import pytest
 
+from rowgraph import kept
 from rowgraph.adaptation import attempts
 from rowgraph.adaptation.attempts import Bench
 from rowgraph.adaptation.exams import Exams
@@ -66,7 +68,7 @@ def test_rowgraphs_own_parts_are_the_same_bytes_in_other_processes(world, hybrid
     seen.clear()
     settings = ground.settings.model_copy(update={"workers": 2})
     apart, _, _ = hybrid_ran(world.task, dataclasses.replace(ground, settings=settings,
-                                                             token="apart"))
+                                                             token=uuid.uuid4().hex))
     assert {processes for _, processes in seen} == {2}
     for name in (*SHOWN, "mixtures.parquet"):
         assert (here / name).read_bytes() == (apart / name).read_bytes(), name
@@ -75,7 +77,7 @@ def test_rowgraphs_own_parts_are_the_same_bytes_in_other_processes(world, hybrid
 def test_few_label_rows_stay_here(world, features_of, tmp_path, seen):
     baselines_of(world.task, features_of(world.task, SMALL), tmp_path / "here", 2)
     assert seen == []
-    assert attempts._KEPT == {}  # and nothing is held after
+    assert kept._KEPT == {}  # and nothing is held after
 
 
 @dataclasses.dataclass

@@ -58,6 +58,8 @@ PROFILES = {
                                 "`ray.address`: expected auto"),
     "no threads": (setting("compute: {threads: 0}"), "`compute.threads`: should be greater than 0"),
     "no processes": (setting("compute: {processes: 0}"), "`compute.processes`: should be greater"),
+    "a GPU by number on a cluster": (
+        setting('compute: {engine: ray, device: "cuda:1"}'), "compute.device is cuda:1 and"),
     "more at the fewest": (setting("compute: {processes: 2}\nray: {fewest: 3}"),
                            "ray.fewest is 3 and compute.processes 2"),
     "a sweep that names nothing": (setting("sage_sweep: {a-b: {}}"), "use letters, digits and _"),

@@ -47,6 +47,13 @@ def test_every_copy_is_asked_with_the_same_answers(folders):
         assert mine.select(key, target).equals(before.select(key, target))
 
 
+def test_the_table_has_every_stage_that_was_measured_at_any_size_in_the_catalogs_order():
+    text = growth.table({1: {"cell_store": Cost(1, 1, .1), growth.NOTHING: Cost(1, 1, .2)},
+                         64: {"cell_store": Cost(9, 9, .9), "source": Cost(2, 2, .2)}})
+    assert [line.split("`")[1] for line in text.splitlines()[2:]] == [
+        growth.NOTHING, "source", "cell_store"]
+
+
 def test_the_table_has_a_line_a_stage_and_a_gap_where_nothing_was_measured():
     text = growth.table({1: {"source": Cost(2, 1.6, .25), growth.NOTHING: Cost(1, 1, .2)},
                          4: {growth.NOTHING: Cost(1, 1, .2)}})
@@ -74,5 +81,5 @@ def test_only_the_wanted_stages_run_in_their_order_and_none_twice(tmp_path):
     assert world.ran == ["source", "entity_graph", "entity_graph"], "the last computes nothing"
     world.measure()
     assert world.ran[3:] == ["cell_store", "cell_store"]
-    with pytest.raises(SystemExit, match="no stage graph; there are source, entity_graph"):
+    with pytest.raises(SystemExit, match="no stage graph; it has source, entity_graph"):
         world.measure(["graph"])

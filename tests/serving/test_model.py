@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+import uuid
 
 import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from rowgraph import kept
 from rowgraph.adaptation import attempts
-from rowgraph.adaptation.hybrid import finetuning
 from rowgraph.artifacts import ArtifactError, Draft
 from rowgraph.serving.fitting import fit_adapted, newest_question
 from rowgraph.serving.model import AdaptedModel
@@ -66,11 +67,11 @@ def test_it_is_the_same_bytes_where_other_processes_fit_it(world, adapted, featu
                                                           tmp_path, monkeypatch):
     ground, metrics, folder, summary = adapted(world.task)
     monkeypatch.setattr(attempts, "FEW", 0)
-    settings, said = ground.settings.model_copy(update={"workers": 2}), []
-    again = fit_adapted(dataclasses.replace(ground, settings=settings, token="apart"),
-                        features_of(world.task), FEATURES, metrics, Draft(tmp_path),
-                        log=lambda *words: said.append(words))
+    said, ground = [], dataclasses.replace(ground, token=uuid.uuid4().hex)
+    again = fit_adapted(ground, features_of(world.task), FEATURES, metrics, Draft(tmp_path),
+                        workers=2, log=lambda *words: said.append(words))
     assert again == summary
+    assert (tmp_path / "model.json").read_bytes() == (folder / "model.json").read_bytes()
     members = sorted(path.name for path in (folder / "members").iterdir())
     assert members == sorted(path.name for path in (tmp_path / "members").iterdir())
     for name in members:
@@ -78,8 +79,7 @@ def test_it_is_the_same_bytes_where_other_processes_fit_it(world, adapted, featu
                                                               ).read_bytes(), name
     assert [words[0] for words in said] == list(range(1, len(said) + 1))
     assert said[-1][2] == len(said) > 2
-    assert attempts._KEPT == {}, "nothing is held after"
-    assert finetuning._OPENED == {}
+    assert kept._KEPT == {}, "nothing is held after"
 
 
 def test_a_temperature_moves_probabilities_and_leaves_their_order(world, adapted, tmp_path):

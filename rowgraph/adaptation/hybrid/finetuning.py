@@ -25,6 +25,7 @@ from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
 from rowgraph.adaptation.trials import Candidate
 from rowgraph.forecasting.own_past import OwnPast, Reading
 from rowgraph.forecasting.training import CLIP, seeded
+from rowgraph.kept import kept
 from rowgraph.randomness import generator, stable_seed
 from rowgraph.side_by_side import processes_of, side_by_side
 from rowgraph.tasks.label_tables import Task
@@ -153,22 +154,13 @@ def _one(ground: Ground, state: Path, job: Job) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-_OPENED: dict[str, tuple[RowVectors, Exams, OwnLabels]] = {}  # of one ground, by its token
-
-
 def opened(ground: Ground) -> tuple[RowVectors, Exams, OwnLabels]:
     """What a process keeps of a ground from one training or fit to the next."""
-    if ground.token not in _OPENED:
-        _OPENED.clear()
-        exams = Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
-                         ground.settings.choice_rows)
-        _OPENED[ground.token] = ground.vectors(), exams, OwnLabels(ground.task)
-    return _OPENED[ground.token]
-
-
-def forget() -> None:
-    """Nothing is kept any longer."""
-    _OPENED.clear()
+    return kept(ground.token, "opened", lambda: (
+        ground.vectors(),
+        Exams.of(ground.task, ground.settings, ground.settings.fit_rows,
+                 ground.settings.choice_rows),
+        OwnLabels(ground.task)))
 
 
 class _Training:

@@ -12,13 +12,14 @@ import polars as pl
 
 from rowgraph.adaptation.attempts import Bench
 from rowgraph.adaptation.hybrid.blending import Mixture, mix
-from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground, forget
+from rowgraph.adaptation.hybrid.finetuning import FineTuned, Ground
 from rowgraph.adaptation.hybrid.models import DRAWN, Models
 from rowgraph.adaptation.hybrid.parts import Part
 from rowgraph.adaptation.hybrid.ranking import run_ranking
 from rowgraph.adaptation.hybrid.variants import NAME, VARIANTS, write_mixtures
 from rowgraph.adaptation.trials import Candidate, Trials, mean_scores, score_of
 from rowgraph.artifacts import Draft
+from rowgraph.kept import forget
 from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table
 from rowgraph.tasks.predictions import SPLITS, TYPES, Run, list_column, write_predictions

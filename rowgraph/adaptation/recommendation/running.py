@@ -159,14 +159,17 @@ class _Running:
 
     def _ahead(self, trainings: Sequence[Training]) -> None:
         """On a cluster, do those that are missing side by side."""
-        for training in self._spread.do(trainings):
-            self._perform(training)
+        for training, done in self._spread.do(trainings):
+            self._take(training, done)
 
     def _perform(self, training: Training) -> Trained:
         if training not in self._done:
-            self._done[training] = self.ground.perform(training, self.state, self.log)
-            self.log(len(self._done), {"trainings": float(len(self._done))})
+            self._take(training, self.ground.perform(training, self.state, self.log))
         return self._done[training]
+
+    def _take(self, training: Training, done: Trained) -> None:
+        self._done[training] = done
+        self.log(len(self._done), {"trainings": float(len(self._done))})
 
     def _scored(self, training: Training, done: Trained) -> list[Score]:
         return [Score(training.variant, scorer, step, self.ground.exam(training).name, regime,

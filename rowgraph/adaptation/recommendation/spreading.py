@@ -16,12 +16,14 @@ from typing import Any
 
 import torch
 
+from rowgraph.adaptation.ground import Trained
 from rowgraph.adaptation.layout import read_vectors, write_vectors
 from rowgraph.adaptation.recommendation import evidence, sides
 from rowgraph.adaptation.recommendation.trainings import Ground, Training
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
 from rowgraph.graph.entity_graph import EntityGraph
+from rowgraph.kept import kept
 from rowgraph.progress import Log
 from rowgraph.side_by_side import elsewhere, side_by_side
 from rowgraph.tasks.label_tables import Task
@@ -43,8 +45,9 @@ class Spread:
         self._largest = max(held_bytes(v.store, ground.graph) for v in ground.vectors.values())
         self._laid: _LaidOut | None = None
 
-    def do(self, trainings: Sequence[Training]) -> Iterator[Training]:
-        """Those of the trainings that were missing, each once its result lies in the state folder.
+    def do(self, trainings: Sequence[Training]) -> Iterator[tuple[Training, Trained]]:
+        """Those of the trainings that were missing, each with its result, which then lies in the
+        state folder too.
 
         Nothing is done where there is no cluster, where less than two are missing, or where the
         vectors are too large to be laid out for it.
@@ -55,14 +58,15 @@ class Spread:
             return
         if self._laid is None:
             self._laid = _lay_out(self.ground, self.state / "ground")
-        gigabytes = (WORKER + evidence.ROOM + sides.ROOM + self._largest) / 1e9
+        kinds = len({t.bart is None for t in missing})  # of vectors; a worker holds one of each
+        gigabytes = (WORKER + evidence.ROOM + sides.ROOM + kinds * self._largest) / 1e9
         done = side_by_side(functools.partial(_one, self._laid, self.state), missing, processes=1,
                             device=self.ground.device, gigabytes=gigabytes,
                             threads=self._laid.threads)
-        for training, said in zip(missing, done, strict=True):
+        for training, (trained, said) in zip(missing, done, strict=True):
             for words in said:
                 self.log(*words)
-            yield training
+            yield training, trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +98,10 @@ def _lay_out(ground: Ground, folder: Path) -> _LaidOut:
                     str(ground.device), torch.get_num_threads())
 
 
-_OPENED: dict[str, Ground] = {}  # what a worker keeps, by its token
-
-
-def _one(laid: _LaidOut, state: Path, training: Training) -> list[tuple[Any, ...]]:
-    """One training in a worker; what it logged."""
+def _one(laid: _LaidOut, state: Path,
+         training: Training) -> tuple[Trained, list[tuple[Any, ...]]]:
+    """One training in a worker, and what it logged."""
     torch.set_num_threads(laid.threads)
-    if laid.token not in _OPENED:
-        _OPENED.clear()
-        _OPENED[laid.token] = laid.open()
+    ground = kept(laid.token, "ground", laid.open)
     said: list[tuple[Any, ...]] = []
-    _OPENED[laid.token].perform(training, state, lambda *words: said.append(words))
-    return said
+    return ground.perform(training, state, lambda *words: said.append(words)), said
