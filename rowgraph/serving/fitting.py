@@ -46,7 +46,7 @@ REGIME = "rolling"  # who asks about today sees all that is there today
 
 
 def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
-                metrics: Path, draft: Draft, *, workers: int | None = None,
+                metrics: Path, draft: Draft, *, workers: int = 1,
                 log: Log) -> dict[str, Any]:
     """Fit and save a task's model.
 
@@ -55,7 +55,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         features, metrics: folders of `window_features` and `rowgraph_metrics` of the task.
         features_settings: those that `features` were made with.
         draft: gets the files of `rowgraph.serving.model`.
-        workers: fits side by side, as in `processes_of`; a recommendation is fitted here.
+        workers: fits side by side on this machine; a recommendation is fitted here.
         log: called with the number of fits that are done, but for a recommendation.
 
     Returns:
@@ -129,7 +129,7 @@ def _refuse(task: Task, settings: RowgraphMetricsSettings) -> None:
 
 def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeaturesSettings,
                question: Asked, weights: Mapping[str, float], choices: pl.DataFrame,
-               members: Members, draft: Draft, workers: int | None, log: Log) -> dict[str, Any]:
+               members: Members, draft: Draft, workers: int, log: Log) -> dict[str, Any]:
     """Fit what was chosen of every part of the blend, and the trees that explain; what serving must
     know besides."""
     task, models = ground.task, Models(ground, features, draft.state)

@@ -14,7 +14,7 @@ class AdaptedModelSettings(Section):
     """Whether a task's model is fitted for good; of forecasts of classes and numbers."""
 
     fit: bool = False  # keep a model of the task, to ask it for predictions
-    workers: Count | None = neutral(None)  # fits side by side; null = a process for each core
+    workers: Count = neutral(1)  # fits side by side; another process pays where a fit takes minutes
 
 
 class PredictionsSettings(Section):
