@@ -141,12 +141,13 @@ def _fit_parts(ground: Ground, features: Path, features_settings: WindowFeatures
             for steps, packed in found:
                 members.add(one.part, one.drawn, one.candidate.label, steps, packed)
             log(done + 1, {"fitted": float(done + 1)}, len(wanted))
+        kind = models.kind  # while what it is read from is kept
     words = features_of(question.task, features_settings, question.view,
                         WindowFeatures.open(features).columns).words
     mattered = importance_of(task, exams, features)
     mattered.table.write_parquet(draft.path(IMPORTANCE))
     draft.path(FOREST).write_text(final_forest(task, exams, features))
-    return {"cut": exams.test.cut, "n_fitted": len(exams.test.fresh), "encoder": models.kind,
+    return {"cut": exams.test.cut, "n_fitted": len(exams.test.fresh), "encoder": kind,
             "words": words, "explained": {"loss": mattered.loss, "metric": mattered.metric,
                                           "reached": mattered.reached}}
 
