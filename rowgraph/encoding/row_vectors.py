@@ -233,13 +233,13 @@ def _past_range(database: Database, vectors: Mapping[str, np.ndarray],
                 chunk: int = 65_536) -> np.ndarray:
     """float32 [2, dim]: lowest and highest value of each dimension over the rows that training
     may see, so that a random twin carries nothing of the future."""
-    lowest, highest = np.inf, -np.inf
+    lowest, highest = np.array(np.inf), np.array(-np.inf)
     for table, of_table in vectors.items():
         seen = np.flatnonzero(database.times(table) < database.val_timestamp)
         for first in range(0, len(seen), chunk):
             part = of_table[seen[first:first + chunk]].astype(np.float32)
             lowest, highest = np.minimum(lowest, part.min(0)), np.maximum(highest, part.max(0))
-    if np.ndim(lowest) == 0:
+    if lowest.ndim == 0:
         raise EmbeddingError(f"{database.name}: no row is older than its val_timestamp; check "
                              "val_timestamp and the time columns in its manifest.yaml")
     return np.stack([lowest, highest]).astype(np.float32)
