@@ -16,6 +16,7 @@ from rowgraph.artifacts import Draft
 from rowgraph.baselines.running import run_baselines
 from rowgraph.side_by_side import on
 from rowgraph.tasks.settings import SplitSettings
+from tests.pretended_ray import pretended
 from tests.worlds.windows import SMALL
 
 SHOWN = ("predictions.parquet", "choices.parquet")
@@ -49,12 +50,11 @@ def baselines_of(task, features, folder, workers):
 
 @pytest.mark.parametrize("where", ["processes", "cluster"])
 def test_baselines_are_the_same_bytes_wherever_they_are_fitted(where, world, features_of, tmp_path,
-                                                               many, seen, request):
+                                                               many, seen):
     features = features_of(world.task, SMALL)
     here = baselines_of(world.task, features, tmp_path / "here", 1)
     seen.clear()
-    cluster = request.getfixturevalue("cluster") if where == "cluster" else None
-    with on(cluster) if cluster else contextlib.nullcontext():
+    with on(pretended()) if where == "cluster" else contextlib.nullcontext():
         apart = baselines_of(world.task, features, tmp_path / "apart", 2)
     assert here == apart
     assert {processes for _, processes in seen} == {2}

@@ -18,6 +18,7 @@ from rowgraph.tasks.label_tables import Destinations
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import read_predictions
+from tests.pretended_ray import pretended
 from tests.worlds import shops
 
 QUICK = shops.SETTINGS.model_copy(update={"epochs": 1, "seeds": (0,)})
@@ -145,13 +146,13 @@ def test_what_was_finished_is_not_done_again(shop, tmp_path, monkeypatch):
     assert len(begun) == 1, "of two folds and a final fit"
 
 
-def test_a_cluster_gives_the_same_bytes_and_says_the_same(shop, cluster, tmp_path, monkeypatch):
+def test_a_cluster_gives_the_same_bytes_and_says_the_same(shop, tmp_path):
     settings = QUICK.model_copy(update={"variants": ("bart_gnn_scratch", "random_head")})
-    alone, together = [], []
+    alone, together, cluster = [], [], pretended()
     one, _ = run(tmp_path / "one", shop, settings, log=lambda *said: alone.append(said))
-    monkeypatch.setattr(fitting.Fitting, "run", None)  # of this process
     with on(cluster):
         two, _ = run(tmp_path / "two", shop, settings, log=lambda *said: together.append(said))
+    assert len(cluster.ray.asked) == len(list((tmp_path / "two" / "state").glob("*.json")))
     for name in FILES:
         assert one.path(name).read_bytes() == two.path(name).read_bytes()
     assert sorted(map(str, alone)) == sorted(map(str, together))

@@ -17,6 +17,7 @@ from rowgraph.embeddings import RandomTwin
 from rowgraph.side_by_side import on
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import Run, read_predictions
+from tests.pretended_ray import pretended
 
 FILES = ("predictions.parquet", "choices.parquet", "curves.parquet")
 VARIANTS = ("bart_gnn_frozen", "bart_head", "random_head")
@@ -127,13 +128,13 @@ def test_the_number_of_processes_changes_no_byte_and_none_is_left(evaluate, tmp_
     assert sorted(map(str, alone)) == sorted(map(str, together))
 
 
-def test_a_cluster_gives_the_same_bytes_and_says_the_same(evaluate, cluster, tmp_path,
-                                                          monkeypatch):
-    alone, together = [], []
+def test_a_cluster_gives_the_same_bytes_and_says_the_same(evaluate, tmp_path, monkeypatch):
+    alone, together, cluster = [], [], pretended()
     evaluate(tmp_path / "one", log=lambda *said: alone.append(said))
     monkeypatch.setattr(workers, "FEW", 0)
     with on(cluster):
         evaluate(tmp_path / "two", log=lambda *said: together.append(said))
+    assert len(cluster.ray.asked) > 2
     assert (tmp_path / "two" / "state" / "ground").exists()
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert sorted(map(str, alone)) == sorted(map(str, together))

@@ -14,7 +14,9 @@ from rowgraph.adaptation import attempts
 from rowgraph.artifacts import ArtifactError, Draft
 from rowgraph.serving.fitting import fit_adapted, newest_question
 from rowgraph.serving.model import AdaptedModel
+from rowgraph.side_by_side import on
 from rowgraph.tasks.predictions import read_predictions
+from tests.pretended_ray import pretended
 from tests.serving.conftest import FEATURES
 
 KINDS = ["world", "regression_world", "multiclass"]
@@ -63,13 +65,16 @@ def test_what_is_served_is_what_was_measured(name, request, adapted):
         np.testing.assert_allclose(answers.prediction.sum(axis=1), 1)
 
 
-def test_it_is_the_same_bytes_where_other_processes_fit_it(world, adapted, features_of, silent,
-                                                          tmp_path, monkeypatch):
+def test_it_is_the_same_bytes_where_a_cluster_fits_it(world, adapted, features_of, tmp_path,
+                                                     monkeypatch):
     ground, metrics, folder, summary = adapted(world.task)
     monkeypatch.setattr(attempts, "FEW", 0)
-    said, ground = [], dataclasses.replace(ground, token=uuid.uuid4().hex)
-    again = fit_adapted(ground, features_of(world.task), FEATURES, metrics, Draft(tmp_path),
-                        workers=2, log=lambda *words: said.append(words))
+    said, cluster = [], pretended()
+    with on(cluster):
+        again = fit_adapted(dataclasses.replace(ground, token=uuid.uuid4().hex),
+                            features_of(world.task), FEATURES, metrics, Draft(tmp_path),
+                            log=lambda *words: said.append(words))
+    assert len(cluster.ray.asked) == len(said)
     assert again == summary
     assert (tmp_path / "model.json").read_bytes() == (folder / "model.json").read_bytes()
     members = sorted(path.name for path in (folder / "members").iterdir())

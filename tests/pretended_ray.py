@@ -1,0 +1,51 @@
+"""Ray as `rowgraph.side_by_side` uses it, in this process: pieces travel as bytes, and the one that
+was begun last is done first. What processes and nodes do is tested on a cluster of its own
+(`tests.conftest.cluster`), which takes half a minute for each kind of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from joblib.externals import cloudpickle
+
+from rowgraph.side_by_side import Cluster, Offer
+
+
+class Never(Exception):
+    """Nothing is lost here."""
+
+
+class PretendedRay:
+    """What a piece asked for stands in `asked`."""
+
+    exceptions = SimpleNamespace(RayTaskError=Never, RayError=Never)
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    put = staticmethod(cloudpickle.dumps)
+
+    def remote(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+        def task(function: Callable[..., Any]) -> Any:
+            def begin(shared: bytes, piece: Any) -> Callable[[], bytes]:
+                self.asked.append(options)
+                sent = cloudpickle.dumps(piece)
+                return lambda: cloudpickle.dumps(function(cloudpickle.loads(shared),
+                                                          cloudpickle.loads(sent)))
+
+            return SimpleNamespace(remote=begin)
+
+        return task
+
+    def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
+        return references[-num_returns:], references[:-num_returns]
+
+    def get(self, reference: Callable[[], bytes]) -> Any:
+        return cloudpickle.loads(reference())
+
+
+def pretended() -> Cluster:
+    """Two machines of one core each."""
+    return Cluster(PretendedRay(), [Offer(cpus=1, gpus=0, memory=4e9)] * 2)
