@@ -4,11 +4,10 @@ was begun last is done first. What processes and nodes do is tested on a cluster
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
-
-from joblib.externals import cloudpickle
 
 from rowgraph.side_by_side import Cluster, Offer
 
@@ -25,15 +24,15 @@ class PretendedRay:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
 
-    put = staticmethod(cloudpickle.dumps)
+    put = staticmethod(pickle.dumps)
 
     def remote(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         def task(function: Callable[..., Any]) -> Any:
             def begin(shared: bytes, piece: Any) -> Callable[[], bytes]:
                 self.asked.append(options)
-                sent = cloudpickle.dumps(piece)
-                return lambda: cloudpickle.dumps(function(cloudpickle.loads(shared),
-                                                          cloudpickle.loads(sent)))
+                sent = pickle.dumps(piece)
+                return lambda: pickle.dumps(function(pickle.loads(shared),
+                                                          pickle.loads(sent)))
 
             return SimpleNamespace(remote=begin)
 
@@ -43,7 +42,7 @@ class PretendedRay:
         return references[-num_returns:], references[:-num_returns]
 
     def get(self, reference: Callable[[], bytes]) -> Any:
-        return cloudpickle.loads(reference())
+        return pickle.loads(reference())
 
 
 def pretended() -> Cluster:
