@@ -6,11 +6,11 @@ What was opened for a stage is of no use to the next one, and would lie in memor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Thing = TypeVar("Thing")
 
-_KEPT: dict[str, dict[str, object]] = {}  # by token, of which there is one, and by name
+_KEPT: dict[str, dict[str, Any]] = {}  # by token, of which there is one, and by name
 
 
 def kept(token: str, name: str, make: Callable[[], Thing]) -> Thing:
@@ -26,7 +26,7 @@ def kept(token: str, name: str, make: Callable[[], Thing]) -> Thing:
     found = _KEPT[token]
     if name not in found:
         found[name] = make()
-    return found[name]  # type: ignore[return-value]
+    return found[name]
 
 
 def forget() -> None:

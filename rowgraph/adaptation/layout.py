@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +33,12 @@ CHUNK = 65_536  # rows written at a time
 
 def lay_out(ground: Ground, folder: Path) -> None:
     """Write everything that `ground_of` reads; what lay there goes."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    write_surroundings(ground.graph, ground.vectors, folder)
     task = ground.task
     for split in SPLITS:
         labels = task.labels(split)
         np.savez(folder / f"{split}.npz", rows=labels.rows, times=labels.times,
                  target=labels.target)
-    ground.graph.save(folder / "graph")
-    for bart, vectors in ground.vectors.items():
-        write_vectors(vectors, ground.graph, folder / f"bart{bart}")
     database = task.database
     write_json(folder / "ground.json", {
         "task": {"name": task.name, "task_type": task.task_type,
@@ -65,14 +62,29 @@ def ground_of(folder: Path) -> Ground:
             labels[split] = LabelTable(arrays["rows"], arrays["times"], arrays["target"])
     task = Task(database=database, **labels,
                 **{**facts["task"], "classes": tuple(facts["task"]["classes"])})
-    graph = EntityGraph.load(folder / "graph")
-    vectors = {bart: read_vectors(folder / f"bart{bart}", graph) for bart in facts["barts"]}
+    graph, vectors = read_surroundings(folder, facts["barts"])
     settings = DownstreamMetricsSettings.model_validate(facts["settings"])
     return Ground(task, graph, vectors, settings, facts["device"])
 
 
-def write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> None:
-    """Write what `read_vectors` reads, into a new folder."""
+def write_surroundings(graph: EntityGraph, vectors: Mapping[int, BartVectors],
+                       folder: Path) -> None:
+    """Write graph and vectors, for `read_surroundings`; what lay in the folder goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    graph.save(folder / "graph")
+    for bart, found in vectors.items():
+        _write_vectors(found, graph, folder / f"bart{bart}")
+
+
+def read_surroundings(folder: Path,
+                      barts: Iterable[int]) -> tuple[EntityGraph, dict[int, BartVectors]]:
+    """What `write_surroundings` wrote, memory-mapped."""
+    graph = EntityGraph.load(folder / "graph")
+    return graph, {bart: _read_vectors(folder / f"bart{bart}", graph) for bart in barts}
+
+
+def _write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> None:
     folder.mkdir()
     for i, (table, rows) in enumerate(graph.num_nodes.items()):
         target = new_array(folder / f"{i:03d}.npy", np.float32, (rows, vectors.store.dim))
@@ -89,8 +101,7 @@ def write_vectors(vectors: BartVectors, graph: EntityGraph, folder: Path) -> Non
     write_json(folder / "sage.json", vectors.sage_settings.model_dump(mode="json"))
 
 
-def read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
-    """What `write_vectors` wrote, memory-mapped."""
+def _read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
     sage = SageWeightsSettings.model_validate(json.loads((folder / "sage.json").read_text()))
     texts = RowTexts.load(folder / "texts") if (folder / "texts").exists() else None
     return BartVectors(MappedEmbeddings(folder, graph),
@@ -98,7 +109,7 @@ def read_vectors(folder: Path, graph: EntityGraph) -> BartVectors:
 
 
 class MappedEmbeddings:
-    """Vectors of `write_vectors`, shared with every process that maps them.
+    """Vectors of `_write_vectors`, shared with every process that maps them.
 
     Implements `rowgraph.embeddings.Embeddings`, and has what `RandomTwin` asks of a store.
     """

@@ -7,7 +7,6 @@ it leaves the same bytes.
 from __future__ import annotations
 
 import functools
-import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +16,11 @@ from typing import Any
 import torch
 
 from rowgraph.adaptation.ground import Trained
-from rowgraph.adaptation.layout import read_vectors, write_vectors
+from rowgraph.adaptation.layout import read_surroundings, write_surroundings
 from rowgraph.adaptation.recommendation import evidence, sides
 from rowgraph.adaptation.recommendation.trainings import Ground, Training
 from rowgraph.adaptation.settings import DownstreamMetricsSettings
 from rowgraph.adaptation.vectors import HELD_BYTES, held_bytes
-from rowgraph.graph.entity_graph import EntityGraph
 from rowgraph.kept import kept
 from rowgraph.progress import Log
 from rowgraph.side_by_side import elsewhere, side_by_side
@@ -82,18 +80,12 @@ class _LaidOut:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
 
     def open(self) -> Ground:
-        graph = EntityGraph.load(self.folder / "graph")
-        vectors = {bart: read_vectors(self.folder / f"bart{bart}", graph) for bart in self.barts}
+        graph, vectors = read_surroundings(self.folder, self.barts)
         return Ground(self.task, graph, vectors, self.settings, self.device)
 
 
 def _lay_out(ground: Ground, folder: Path) -> _LaidOut:
-    """Write graph and vectors; what lay there goes."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    ground.graph.save(folder / "graph")
-    for bart, vectors in ground.vectors.items():
-        write_vectors(vectors, ground.graph, folder / f"bart{bart}")
+    write_surroundings(ground.graph, ground.vectors, folder)
     return _LaidOut(ground.task, folder, tuple(ground.vectors), ground.settings,
                     str(ground.device), torch.get_num_threads())
 
