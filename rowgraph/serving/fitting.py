@@ -55,8 +55,8 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         features, metrics: folders of `window_features` and `rowgraph_metrics` of the task.
         features_settings: those that `features` were made with.
         draft: gets the files of `rowgraph.serving.model`.
-        workers: fits side by side on this machine; a recommendation is fitted here.
-        log: called with the number of fits that are done, but for a recommendation.
+        workers: fits side by side on this machine; those of a recommendation are made here.
+        log: called with the number of fits that are done.
 
     Returns:
         The summary: parts with their weights, temperature, the cut, and how far what is served is
@@ -93,7 +93,7 @@ def fit_adapted(ground: Ground, features: Path, features_settings: WindowFeature
         "features": features_settings.model_dump(mode="json")}
     try:
         if task.task_type == "recommendation":
-            facts |= fit_ranked(ground, weights, choices, REGIME, members.add)
+            facts |= fit_ranked(ground, weights, choices, REGIME, members.add, log)
         else:
             facts |= _fit_parts(ground, features, features_settings, question, weights, choices,
                                 members, draft, workers, log)

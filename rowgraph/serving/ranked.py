@@ -21,6 +21,7 @@ from rowgraph.adaptation.hybrid.both_ends import BothEnds
 from rowgraph.adaptation.hybrid.finetuning import Ground
 from rowgraph.adaptation.hybrid.listwise import ListwisePath
 from rowgraph.adaptation.hybrid.models import DRAWN
+from rowgraph.adaptation.hybrid.pair_attempts import POPULARITY, PairModels, each
 from rowgraph.adaptation.hybrid.pair_models import (
     Basis,
     FittedLinear,
@@ -29,17 +30,18 @@ from rowgraph.adaptation.hybrid.pair_models import (
     LinearOnPairs,
     PastLists,
 )
-from rowgraph.adaptation.hybrid.ranking import models_of
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.recommendation.evidence import Evidence
-from rowgraph.adaptation.recommendation.exams import Exam, Exams, without_test_labels
+from rowgraph.adaptation.recommendation.exams import Exam
 from rowgraph.adaptation.recommendation.pairs import PairFeatures
 from rowgraph.adaptation.recommendation.ranking import Ranker, best_first, standardised
 from rowgraph.adaptation.recommendation.trails import label_lag
+from rowgraph.progress import Log
 from rowgraph.serving.packing import Packed
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.kinds import NO_ROW
 from rowgraph.tasks.label_tables import Task
+from rowgraph.tasks.regimes import Regime
 
 Add = Callable[[str, "int | None", str, "list[int]", Packed], None]
 
@@ -59,39 +61,52 @@ class Lists:
     by_seed: Mapping[int, np.ndarray]
 
 
-def fit_ranked(ground: Ground, weights: Mapping[str, float], choices: pl.DataFrame, regime: str,
-               add: Add) -> dict[str, Any]:
+def fit_ranked(ground: Ground, weights: Mapping[str, float], choices: pl.DataFrame,
+               regime: Regime, add: Add, log: Log) -> dict[str, Any]:
     """Fit what was chosen of every part of a recommendation's blend.
 
     Args:
         weights: of the parts.
         choices: what folds chose under the regime: model, candidate, step.
         add: keeps a fitted part: name, seed, label, steps.
+        log: called with the number of fits that are done.
 
     Returns:
         What serving must know besides: cut, lag of labels, names of pair features.
     """
-    task, settings = ground.task, ground.settings
-    evidence = Evidence(task)
-    evidence.trails  # noqa: B018  made now: past test labels are facts under `rolling`
-    exams = Exams(without_test_labels(task), settings, settings.fit_rows)
+    models, seeds = PairModels(ground), ground.settings.seeds
     chosen = {model: (label, step) for model, label, step in choices.select(
         "model", "candidate", "step").unique(maintain_order=True).iter_rows()}
-    popular = chosen.get("popularity")
-    models = models_of(ground, Basis(evidence, exams), lambda everyone: (
-        {regime: everyone.lists[popular[0]]} if popular else {}))
-    exam = exams.test
-    for model in models:
-        if model.name not in weights:
-            continue
-        label, step = chosen[model.name]
-        for seed in settings.seeds if model.drawn else settings.seeds[:1]:
-            fitted = model.fit(label, exam, regime, seed)
-            add(model.name, seed if model.drawn else None, label, [step],
-                _packed(fitted, popular and popular[0]))
-    first = evidence.pairs(View("names", task.known.take(np.arange(1)), task.known.times[:1]))
+    popular, _ = chosen.get(POPULARITY, (None, 0))
+    wanted = [_Wanted(model.name, *chosen[model.name], regime, seed, model.drawn, popular)
+              for model in models.asked_for() if model.name in weights
+              for seed in (seeds if model.drawn else seeds[:1])]
+    for done, (one, packed) in enumerate(zip(wanted, each(models, _fit, wanted), strict=True)):
+        add(one.part, one.seed if one.drawn else None, one.candidate, [one.step], packed)
+        log(done + 1, {"fitted": float(done + 1)}, len(wanted))
+    task, exam = ground.task, models.exams.test
+    first = models.evidence.pairs(View("names", task.known.take(np.arange(1)),
+                                       task.known.times[:1]))
     return {"cut": exam.cut, "lag": label_lag(task), "pairs": list(first.names),
             "n_fitted": len(exam.fit)}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A part to fit, and with what; `rowgraph.adaptation.hybrid.pair_attempts.PairAttempt`."""
+
+    part: str
+    candidate: str
+    step: int
+    regime: Regime
+    seed: int
+    drawn: bool
+    filler: str | None
+
+
+def _fit(models: PairModels, one: _Wanted) -> Packed:
+    return _packed(models.fit(one.part, one.candidate, models.exams.test, one.regime, one.seed,
+                              one.filler), one.filler)
 
 
 def _packed(fitted: Any, popular: str | None) -> Packed:
@@ -176,7 +191,7 @@ def _unpacked(packed: Packed, label: str, evidence: Evidence, ends: BothEnds, ex
                                   if packed.texts else None))
     if facts["kind"] == "list":
         everyone = PastLists.popularity(evidence).lists
-        own = PastLists.history(evidence, {}).lists
+        own = PastLists.history(evidence).lists
         if label not in own or (facts["popular"] and facts["popular"] not in everyone):
             raise ValueError(f"{evidence.task.database.name}/{evidence.task.name}: the model reads "
                              f"the list '{label}', which the database does not offer any more; "

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph import kept
 from rowgraph.adaptation.hybrid.running import run_rowgraph
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
@@ -17,26 +18,37 @@ from rowgraph.serving.fitting import fit_adapted
 from rowgraph.serving.model import AdaptedModel
 from rowgraph.serving.predicting import FILE, predict
 from rowgraph.serving.settings import PredictionsSettings
+from rowgraph.side_by_side import on
 from rowgraph.tasks.loading import load_task
+from tests.pretended_ray import pretended
 from tests.serving.conftest import DAY, at
 
 QUERY = "PREDICT LIST_DISTINCT(order_items.sku, 0, 14) RANK TOP 3 FOR EACH customers.id"
 
 
 @pytest.fixture(scope="module")
-def listed(shop_of, hybrid_ground, features_of, silent, tmp_path_factory):
-    """A shop, and the folder and summary of the model that recommends its products."""
+def fitted(shop_of, hybrid_ground, silent, tmp_path_factory):
+    """A shop, and what fits a model that recommends its products: folder and summary."""
     shop = shop_of(query=QUERY)
-    task = load_task(shop, "again")
-    ground = hybrid_ground(task)
+    ground = hybrid_ground(load_task(shop, "again"))
     metrics = Draft(tmp_path_factory.mktemp("metrics"))
     run_rowgraph(ground, metrics.folder, metrics, log=silent)
-    draft = Draft(tmp_path_factory.mktemp("model"))
     features = tmp_path_factory.mktemp("features")
     pl.DataFrame({"name": []}).write_parquet(features / "columns.parquet")
-    summary = fit_adapted(ground, features, WindowFeaturesSettings(), metrics.folder, draft,
-                          log=silent)
-    return shop, draft.folder, summary
+
+    def fit():
+        draft = Draft(tmp_path_factory.mktemp("model"))
+        return draft.folder, fit_adapted(ground, features, WindowFeaturesSettings(),
+                                         metrics.folder, draft, log=silent)
+
+    return shop, fit
+
+
+@pytest.fixture(scope="module")
+def listed(fitted):
+    """A shop, and the folder and summary of the model that recommends its products."""
+    shop, fit = fitted
+    return shop, *fit()
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +69,20 @@ def test_lists_are_those_that_were_measured(listed):
     assert kinds == {"pairs", "ranker", "list"}
     endings = {p.suffix for p in folder.rglob("*") if p.is_file()}
     assert endings <= {".json", ".safetensors", ".txt", ".parquet"}
+
+
+def test_a_model_of_lists_that_is_fitted_on_a_cluster_is_the_same(fitted, listed):
+    _, folder, summary = listed
+    cluster = pretended()
+    with on(cluster):
+        other, again = fitted[1]()
+    assert len(cluster.ray.asked) == len(AdaptedModel.open(folder).facts["files"])
+    assert again == summary
+    names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    assert names == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    assert kept._KEPT == {}, "nothing is held after"
 
 
 def test_a_list_has_the_keys_of_both_ends_and_the_best_first(listed, recommended):

@@ -229,26 +229,26 @@ class PastLists:
 
     Args:
         lists: by candidate.
-        popular: by regime, what fills them up; none: nothing does.
+        popular: what fills them up; None: nothing does.
     """
 
     evidence: Evidence
     name: str
     lists: Mapping[str, PastList]
-    popular: Mapping[Regime, PastList]
+    popular: PastList | None = None
     drawn: bool = False
     steps: tuple[int, ...] = (0,)
 
     @classmethod
     def popularity(cls, evidence: Evidence) -> PastLists:
         """What everybody linked most."""
-        return cls(evidence, "popularity", lists_along(evidence, "everyone", COUNT), {})
+        return cls(evidence, "popularity", lists_along(evidence, "everyone", COUNT))
 
     @classmethod
-    def history(cls, evidence: Evidence, popular: Mapping[Regime, PastList]) -> PastLists:
+    def history(cls, evidence: Evidence) -> PastLists:
         """What the source row itself linked."""
         return cls(evidence, "history", {name: one for order in (COUNT, RECENCY) for name, one in
-                                         lists_along(evidence, "own", order).items()}, popular)
+                                         lists_along(evidence, "own", order).items()})
 
     def candidates(self) -> list[str]:
         """The lists."""
@@ -256,7 +256,7 @@ class PastLists:
 
     def fit(self, candidate: str, exam: Exam, regime: Regime, seed: int) -> FittedList:
         """Nothing to do."""
-        return FittedList(self.evidence, self.lists[candidate], self.popular.get(regime))
+        return FittedList(self.evidence, self.lists[candidate], self.popular)
 
 
 @dataclass(frozen=True, eq=False)

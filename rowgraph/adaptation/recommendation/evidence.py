@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -41,6 +41,7 @@ class Evidence:
         self.exists = task.database.times(task.destination_table)
         self._left = room
         self._kept: dict[str, list[tuple[np.ndarray, PairFeatures]]] = {}
+        self._candidates: dict[str, Destinations] = {}
         self._popular: dict[tuple[int, int, bool], np.ndarray] = {}
 
     @cached_property
@@ -48,10 +49,17 @@ class Evidence:
         """Every trail of the task."""
         return trails_of(self.task, self._lag)
 
+    def candidates(self, view: View) -> Destinations:
+        """The candidates of each label row; kept by the view's name."""
+        if view.name not in self._candidates:
+            self._candidates[view.name] = end_to_end([
+                self._candidates_of(some) for _, some in _blocks_of(view)])
+        return self._candidates[view.name]
+
     def pairs(self, view: View) -> PairFeatures:
         """The candidates of each label row and what is known about them."""
-        candidates = candidates_of(self.trails, self.windows, view, self.exists)
-        return pair_features(self.trails, self.windows, view, candidates, self.exists)
+        return pair_features(self.trails, self.windows, view, self._candidates_of(view),
+                             self.exists)
 
     def blocks(self, view: View) -> Iterator[tuple[np.ndarray, PairFeatures]]:
         """`pairs`, so many label rows at a time: their positions in the view, and theirs.
@@ -61,17 +69,21 @@ class Evidence:
         if view.name in self._kept:
             yield from self._kept[view.name]
             return
-        made, size = [], 0
-        for start in range(0, len(view.labels), BLOCK):
-            at = np.arange(start, min(start + BLOCK, len(view.labels)))
-            block = at, self.pairs(View(view.name, view.labels.take(at), view.before[at]))
+        made, size, candidates = [], 0, []
+        for at, some in _blocks_of(view):
+            block = at, self.pairs(some)
+            candidates.append(block[1].candidates)
             size += block[1].values.nbytes
             if size <= self._left:
                 made.append(block)
             yield block
+        self._candidates[view.name] = end_to_end(candidates)
         if size <= self._left:
             self._kept[view.name] = made
             self._left -= size
+
+    def _candidates_of(self, view: View) -> Destinations:
+        return candidates_of(self.trails, self.windows, view, self.exists)
 
     def popular(self, time: int, before: int, labels_only: bool) -> np.ndarray:
         """float32 [destinations, features] for a network: what everybody linked before a moment.
@@ -95,3 +107,17 @@ class Evidence:
             self._popular[key] = found
             self._left -= found.nbytes
         return self._popular[key]
+
+
+def end_to_end(lists: Sequence[Destinations]) -> Destinations:
+    """The destinations of blocks of label rows, one after the other."""
+    counts = np.concatenate([np.zeros(1, np.int64), *(one.counts for one in lists)])
+    return Destinations(np.cumsum(counts), np.concatenate(
+        [np.empty(0, np.int64), *(one.rows for one in lists)]))
+
+
+def _blocks_of(view: View) -> Iterator[tuple[np.ndarray, View]]:
+    """So many label rows at a time: their positions in the view, and a view of them alone."""
+    for start in range(0, len(view.labels), BLOCK):
+        at = np.arange(start, min(start + BLOCK, len(view.labels)))
+        yield at, View(view.name, view.labels.take(at), view.before[at])

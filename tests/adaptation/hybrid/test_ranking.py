@@ -1,14 +1,17 @@
 """RowGraph's own model of recommendations: every part, the blend, and what nobody may see."""
 
 import dataclasses
+import uuid
 
 import numpy as np
 import polars as pl
 import pytest
 
+from rowgraph import kept
 from rowgraph.adaptation.hybrid.blending import MOVES
 from rowgraph.adaptation.hybrid.both_ends import BothEnds
 from rowgraph.adaptation.hybrid.listwise import fit_listwise, listwise
+from rowgraph.adaptation.hybrid.pair_attempts import PairModels
 from rowgraph.adaptation.hybrid.pair_models import by_place
 from rowgraph.adaptation.hybrid.ranked_blend import Ranked, mix_ranked
 from rowgraph.adaptation.hybrid.running import NAME, run_rowgraph
@@ -16,13 +19,16 @@ from rowgraph.adaptation.hybrid.vectors import UNTRAINED
 from rowgraph.adaptation.recommendation.exams import Exams
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
+from rowgraph.side_by_side import on
 from rowgraph.tasks.folds import View
 from rowgraph.tasks.label_tables import Destinations, LabelTable
 from rowgraph.tasks.loading import load_task
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import read_predictions
+from tests.pretended_ray import pretended
 from tests.worlds import shops
 
+FILES = ("choices.parquet", "mixtures.parquet", "predictions.parquet")
 STANDING = {NAME, "rowgraph_untrained", "rowgraph_own_past", "rowgraph_trees",
             "rowgraph_pretrained"}
 
@@ -102,6 +108,43 @@ def test_test_labels_choose_nothing_and_equal_settings_give_equal_bytes(shop, sh
         same / "predictions.parquet").read_bytes()
     for run, splits in predictions.items():
         np.testing.assert_array_equal(splits["test"], found[run]["test"])
+
+
+def test_on_a_cluster_the_bytes_are_the_same(shop_ground, shop_ran, ranked):
+    folder, _, summary = shop_ran
+    cluster = pretended()
+    with on(cluster):
+        other, _, again = ranked(dataclasses.replace(shop_ground, token=uuid.uuid4().hex))
+    assert len(cluster.ray.asked) > 20
+    assert {options["num_cpus"] for options in cluster.ray.asked} == {1}
+    assert again == summary
+    for file in FILES:
+        assert (folder / file).read_bytes() == (other / file).read_bytes()
+    assert kept._KEPT == {}, "nothing is held after"
+
+
+def test_an_interrupted_run_goes_on_with_what_was_answered(shop_ground, shop_ran, tmp_path,
+                                                           monkeypatch):
+    class Interrupted(Exception):
+        pass
+
+    def stop(step, values, total=None):
+        if any("trees" in name for name in values):
+            raise Interrupted
+
+    draft = Draft(tmp_path)
+    with pytest.raises(Interrupted):
+        run_rowgraph(shop_ground, tmp_path, draft, log=stop)
+    done = {path: path.stat().st_mtime_ns for path in draft.state.iterdir()}
+    answered, answers = [], PairModels.answers
+    monkeypatch.setattr(PairModels, "answers", lambda models, one: (
+        answered.append(one.file), answers(models, one))[1])
+    run_rowgraph(shop_ground, tmp_path, draft, log=lambda *_: None)
+    assert {path.name for path in done}.isdisjoint(answered)
+    assert len({path.name.split("_")[0] for path in done}) > 3, "parts"
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    for file in FILES:
+        assert (shop_ran[0] / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
 def test_what_lies_at_or_after_the_seeds_moves_nothing(tmp_path, shop_ran, hybrid_ground, ranked):
