@@ -12,10 +12,11 @@ from rowgraph.costs.world import LIGHT
 from rowgraph.side_by_side import GPU_SHARE, Cluster, Offer
 
 COMPUTING = ("node_embeddings", "own_past_weights", "rowgraph_metrics", "downstream_metrics",
-             "peer_metrics", "adapted_model")  # in pieces, on a GPU where there is one
+             "peer_metrics", "adapted_model",
+             "imputation_metrics")  # in pieces, on a GPU where there is one
 SPREAD = (*COMPUTING, "baseline_metrics")  # stages whose pieces go to every machine
 SHARED = ("bart_checkpoint", "sage_weights", "sage_sweep", "forecast_weights")  # by Ray Train
-TRAINING = (*COMPUTING, *SHARED, "transfer_metrics", "imputation_metrics")  # that compute on a GPU
+TRAINING = (*COMPUTING, *SHARED, "transfer_metrics")  # that compute on a GPU
 NOWHERE = "nowhere"
 
 

@@ -11,6 +11,8 @@ Shapes: B rows of a batch, S longest encoder input, P tokens of the prefix, G to
 
 from __future__ import annotations
 
+import functools
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +27,13 @@ from transformers import (
 )
 
 from rowgraph.journal import Journal
+from rowgraph.kept import kept
 from rowgraph.language.vocabulary import quiet
 from rowgraph.progress import Log
 from rowgraph.rows.linearization import MARKERS, VALUE, unescape
+from rowgraph.side_by_side import elsewhere, side_by_side
+
+WORKER = 1.5e9  # bytes of a worker beside the model
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,12 @@ class CellFiller:
         max_new_tokens: the most that a cell may take.
         batch: rows at a time.
         device: as PyTorch names it.
+        folder: of the checkpoint, from which machines of a cluster open it; None: none does.
     """
 
     def __init__(self, model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, *,
-                 max_new_tokens: int, batch: int, device: str):
+                 max_new_tokens: int, batch: int, device: str, folder: Path | None = None):
+        self.folder = folder
         self.tokenizer, self.batch, self.device = tokenizer, batch, torch.device(device)
         self.max_new_tokens = max_new_tokens
         self.positions: int = model.config.max_position_embeddings
@@ -88,7 +96,8 @@ class CellFiller:
                 checkpoint_folder, local_files_only=True, use_safetensors=True,
                 dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(checkpoint_folder, local_files_only=True)
-        return cls(model, tokenizer, max_new_tokens=max_new_tokens, batch=batch, device=device)
+        return cls(model, tokenizer, max_new_tokens=max_new_tokens, batch=batch, device=device,
+                   folder=checkpoint_folder.resolve())
 
     def blank(self, texts: Sequence[str], place: int) -> list[Blank | None]:
         """Hide the same attribute's value in each row.
@@ -128,18 +137,32 @@ class CellFiller:
         """
         fillings = {place: Filling(text, ended) for line in (done.lines if done else ())
                     for place, text, ended in line}
-        for places in batches_by_prefix(blanks, self.batch):
-            if fillings.keys() >= set(places):
-                continue
-            written = dict(zip(places, self._written([blanks[p] for p in places]), strict=True))
+        missing = [places for places in batches_by_prefix(blanks, self.batch)
+                   if not fillings.keys() >= set(places)]
+        batches = [[blanks[p] for p in places] for places in missing]
+        for places, found in zip(missing, self._each(batches), strict=True):
+            written = dict(zip(places, found, strict=True))
             if done is not None:
                 done.add([[place, f.text, f.ended] for place, f in written.items()])
             fillings |= written
             log(len(fillings), {"filled_cells": len(fillings)}, len(blanks))
         return [fillings[p] for p in range(len(blanks))]
 
+    def _each(self, batches: list[list[Blank]]) -> Iterator[list[Filling]]:
+        """What is written into each batch: here, or on a cluster, with as many threads as here."""
+        if self.folder is None or not elsewhere():
+            return map(self.written, batches)
+        threads = torch.get_num_threads()
+        weights = sum(p.nbytes for p in self.model.parameters())
+        return side_by_side(
+            functools.partial(_elsewhere, uuid.uuid4().hex, self.folder, self.max_new_tokens,
+                              self.batch, str(self.device), threads),
+            batches, processes=1, device=self.device, gigabytes=(WORKER + 2 * weights) / 1e9,
+            threads=threads)
+
     @torch.inference_mode()
-    def _written(self, blanks: list[Blank]) -> list[Filling]:
+    def written(self, blanks: list[Blank]) -> list[Filling]:
+        """What the model writes into blanks whose prefixes are equally long."""
         B, S, P = len(blanks), max(len(b.seen) for b in blanks), len(blanks[0].prefix)
         seen_BS = np.full((B, S), self.tokenizer.pad_token_id, dtype=np.int64)
         real_BS = np.zeros((B, S), dtype=np.int64)
@@ -162,6 +185,14 @@ class CellFiller:
         end = next((i for i, token in enumerate(tokens) if token in self.ends), None)
         text = self.tokenizer.decode(tokens[:end], clean_up_tokenization_spaces=False)
         return Filling(unescape(text.strip()), end is not None)
+
+
+def _elsewhere(token: str, folder: Path, max_new_tokens: int, batch: int, device: str,
+               threads: int, blanks: list[Blank]) -> list[Filling]:
+    """One batch in a worker, which keeps the model."""
+    torch.set_num_threads(threads)
+    return kept(token, "filler", lambda: CellFiller.open(
+        folder, max_new_tokens=max_new_tokens, batch=batch, device=device)).written(blanks)
 
 
 def batches_by_prefix(blanks: Sequence[Blank], batch: int) -> Iterator[list[int]]:

@@ -26,8 +26,11 @@ from rowgraph.imputation.metrics import (
     run_imputation,
 )
 from rowgraph.imputation.settings import ImputationMetricsSettings
+from rowgraph.kept import forget
 from rowgraph.language.vocabulary import build_model, train_tokenizer
 from rowgraph.rows.linearization import linearize_frame
+from rowgraph.side_by_side import on
+from tests.pretended_ray import pretended
 
 SETTINGS = ImputationMetricsSettings(rows_per_column=12, min_rows=6, fit_rows=80, trees=8,
                                      classes=5, max_new_tokens=4, bootstrap=40)
@@ -283,6 +286,17 @@ def test_the_regime_says_how_the_rows_were_split(attic, checkpoint, corpus_of_at
 def test_equal_runs_give_equal_bytes_whatever_the_batch(attic, checkpoint, filled, tmp_path):
     summary, tables = fill_in(attic, checkpoint, tmp_path / "draft",
                               settings=SETTINGS.model_copy(update={"batch": 1}))
+    assert summary == filled[0]
+    for name, table in tables.items():
+        assert table.equals(filled[1][name]), name
+
+
+def test_on_a_cluster_the_same_is_written_into_the_same_cells(attic, checkpoint, filled, tmp_path):
+    cluster = pretended()
+    with on(cluster):
+        summary, tables = fill_in(attic, checkpoint, tmp_path / "draft")
+    forget()
+    assert len(cluster.ray.asked) > 10, "a batch is a piece"
     assert summary == filled[0]
     for name, table in tables.items():
         assert table.equals(filled[1][name]), name
