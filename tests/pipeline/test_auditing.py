@@ -48,11 +48,11 @@ def test_an_audit_shows_on_the_page_of_the_evaluation_until_the_data_change(worl
     shown = checks(environment)["/".join(WINS), "audit_passed"]
     assert shown.passed
     assert shown.description.startswith("audit: 0 differences in 10 values")
-    world.run(select=["evaluation"], force=True)
+    world.run(select=["/".join(WINS)], force=True)
     assert checks(environment)["/".join(WINS), "audit_passed"].passed
     (world.home / "audits/tiny_league/wins").rename(world.home / "audits/before")
     keep_verdict(world.home, WINS, "other data", [found], "audit: fine")
-    world.run(select=["evaluation"], force=True)
+    world.run(select=["/".join(WINS)], force=True)
     assert "of other data" in checks(environment)["/".join(WINS), "audit_passed"].description
 
 
