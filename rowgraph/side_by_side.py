@@ -116,14 +116,15 @@ def processes_of(workers: int | None, device: str | torch.device) -> int:
 
 def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, processes: int,
                  device: str | torch.device, gigabytes: float = 1.0,
-                 threads: int = 1) -> Iterator[Result]:
+                 threads: int | None = None) -> Iterator[Result]:
     """The function's values, in the order of the pieces, each as soon as those before it are there.
 
     Args:
         processes: on this machine (`processes_of`); one is this process itself.
         device: `cuda` pieces take a GPU of the cluster each.
         gigabytes: of memory, what a piece is known to take in a cluster.
-        threads: with which a piece computes in a cluster, and for which it takes cores there.
+        threads: with which torch computes a piece in a cluster, and for which it takes cores there;
+            None leaves it to the piece, and takes one core.
 
     Raises:
         RuntimeError: the cluster has no place for a piece, or workers that did it were lost again
@@ -131,8 +132,7 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
     """
     cluster = _CLUSTER.get()
     if cluster is not None:
-        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu", gigabytes,
-                               cluster.cores_for(threads, str(device) != "cpu", gigabytes))
+        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu", gigabytes, threads)
     elif min(processes, len(pieces)) < 2:
         yield from (here(function, piece) for piece in pieces)
     else:
@@ -154,7 +154,7 @@ def here(function: Callable[[Piece], Result], piece: Piece) -> Result:
 
 
 def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: Sequence[Piece],
-                gpu: bool, gigabytes: float, cpus: float) -> Iterator[Result]:
+                gpu: bool, gigabytes: float, threads: int | None) -> Iterator[Result]:
     """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them.
 
     Once something is wrong no more are handed out. Those at work end by themselves and keep what
@@ -163,6 +163,7 @@ def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: S
     """
     if not pieces:
         return
+    cpus = cluster.cores_for(threads or 1, gpu, gigabytes)
     ray, places = cluster.ray, cluster.places(gpu, gigabytes, cpus)
     most = places if cluster.workers else AHEAD * places
     shared = ray.put(function)
@@ -173,13 +174,17 @@ def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: S
         while number not in found:
             while waiting and len(running) < most:
                 place, piece = waiting.pop()
-                running[task.remote(shared, piece)] = place
+                running[task.remote(shared, threads, piece)] = place
             done, _ = ray.wait(list(running), num_returns=1)
             found[running.pop(done[0])] = _value(ray, done[0])
         yield found.pop(number)
 
 
-def _call(function: Callable[[Piece], Result], piece: Piece) -> Result:
+def _call(function: Callable[[Piece], Result], threads: int | None, piece: Piece) -> Result:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     return function(piece)
 
 

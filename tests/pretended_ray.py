@@ -28,11 +28,11 @@ class PretendedRay:
 
     def remote(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
         def task(function: Callable[..., Any]) -> Any:
-            def begin(shared: bytes, piece: Any) -> Callable[[], bytes]:
+            def begin(shared: bytes, *others: Any) -> Callable[[], bytes]:
                 self.asked.append(options)
-                sent = pickle.dumps(piece)
+                sent = pickle.dumps(others)
                 return lambda: pickle.dumps(function(pickle.loads(shared),
-                                                          pickle.loads(sent)))
+                                                     *pickle.loads(sent)))
 
             return SimpleNamespace(remote=begin)
 

@@ -61,6 +61,17 @@ def test_what_a_piece_raises_in_a_cluster_is_raised_as_it_is(cluster):
         list(side_by_side(refuse, [7], processes=1, device="cpu"))
 
 
+def threads_of(_) -> int:
+    return torch.get_num_threads()
+
+
+def test_a_piece_computes_in_a_cluster_with_the_threads_that_are_asked_for(cluster):
+    with on(cluster):
+        found = [list(side_by_side(threads_of, range(2), processes=1, device="cpu", threads=count))
+                 for count in (3, 1)]
+    assert found == [[3, 3], [1, 1]]
+
+
 def test_processes_stay_from_one_call_to_the_next_however_few_the_pieces():
     def who(pieces):
         return set(side_by_side(lambda _: time.sleep(0.05) or os.getpid(), range(pieces),

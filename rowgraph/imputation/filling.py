@@ -152,13 +152,12 @@ class CellFiller:
         """What is written into each batch: here, or on a cluster, with as many threads as here."""
         if self.folder is None or not elsewhere():
             return map(self.written, batches)
-        threads = torch.get_num_threads()
         weights = sum(p.nbytes for p in self.model.parameters())
         return side_by_side(
             functools.partial(_elsewhere, uuid.uuid4().hex, self.folder, self.max_new_tokens,
-                              self.batch, str(self.device), threads),
+                              self.batch, str(self.device)),
             batches, processes=1, device=self.device, gigabytes=(WORKER + 2 * weights) / 1e9,
-            threads=threads)
+            threads=torch.get_num_threads())
 
     @torch.inference_mode()
     def written(self, blanks: list[Blank]) -> list[Filling]:
@@ -188,9 +187,8 @@ class CellFiller:
 
 
 def _elsewhere(token: str, folder: Path, max_new_tokens: int, batch: int, device: str,
-               threads: int, blanks: list[Blank]) -> list[Filling]:
+               blanks: list[Blank]) -> list[Filling]:
     """One batch in a worker, which keeps the model."""
-    torch.set_num_threads(threads)
     return kept(token, "filler", lambda: CellFiller.open(
         folder, max_new_tokens=max_new_tokens, batch=batch, device=device)).written(blanks)
 

@@ -5,14 +5,12 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
-from rowgraph.adaptation.recommendation import fitting, spreading, trainings
+from rowgraph.adaptation.recommendation import fitting, trainings
 from rowgraph.adaptation.recommendation.fitting import HYBRIDS, IDENTITY, TOWERS
 from rowgraph.adaptation.running import run_task
 from rowgraph.artifacts import Draft
 from rowgraph.databases.database import Database
-from rowgraph.kept import forget
 from rowgraph.side_by_side import on
 from rowgraph.tasks.label_tables import Destinations
 from rowgraph.tasks.loading import load_task
@@ -156,23 +154,6 @@ def test_a_cluster_gives_the_same_bytes_and_says_the_same(shop, tmp_path):
     for name in FILES:
         assert one.path(name).read_bytes() == two.path(name).read_bytes()
     assert sorted(map(str, alone)) == sorted(map(str, together))
-
-
-def test_a_piece_computes_with_the_threads_of_who_asked_for_it(shop, tmp_path, monkeypatch):
-    ground, seen = trainings.Ground(shop, *shops.made_of(shop), QUICK, "cpu"), []
-    before = torch.get_num_threads()
-    monkeypatch.setattr(trainings.Ground, "perform", lambda *_: seen.append(
-        torch.get_num_threads()))
-    try:
-        torch.set_num_threads(3)
-        laid = spreading._lay_out(ground, tmp_path / "ground")
-        torch.set_num_threads(1)
-        spreading._one(laid, tmp_path, None)
-    finally:
-        torch.set_num_threads(before)
-        forget()
-    assert laid.threads == 3
-    assert seen == [3]
 
 
 def test_nothing_dated_at_or_after_a_seed_reaches_its_recommendations(tmp_path):

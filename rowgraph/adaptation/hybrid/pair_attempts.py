@@ -196,9 +196,9 @@ class PairModels:
 def each(models: PairModels, function: Callable[[PairModels, Piece], Result],
          pieces: Sequence[Piece]) -> Iterator[Result]:
     """What a function of the models and a piece returns, in the order of the pieces."""
-    threads = torch.get_num_threads()
-    return side_by_side(functools.partial(_alone, function, models, threads), pieces, processes=1,
-                        device=models.ground.device, gigabytes=GIGABYTES, threads=threads)
+    return side_by_side(functools.partial(function, models), pieces, processes=1,
+                        device=models.ground.device, gigabytes=GIGABYTES,
+                        threads=torch.get_num_threads())
 
 
 def answered(models: PairModels, attempts: Iterable[PairAttempt],
@@ -217,18 +217,13 @@ def answered(models: PairModels, attempts: Iterable[PairAttempt],
         yield from zip(piece, found, strict=True)
 
 
-def _alone(function: Callable[[PairModels, Piece], Result], models: PairModels, threads: int,
-           piece: Piece) -> Result:
-    torch.set_num_threads(threads)
-    return function(models, piece)
-
-
 def _answers(state: Path, models: PairModels,
              piece: Sequence[PairAttempt]) -> list[list[np.ndarray]]:
     return [_kept_answers(state / one.file, models, one) for one in piece]
 
 
 def _kept_answers(path: Path, models: PairModels, one: PairAttempt) -> list[np.ndarray]:
+    """What is said of an attempt, found in its file where it was said before."""
     if not path.exists():
         part = path.with_suffix(".part")
         with open(part, "wb") as handle:

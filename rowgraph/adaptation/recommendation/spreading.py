@@ -60,7 +60,7 @@ class Spread:
         gigabytes = (WORKER + evidence.ROOM + sides.ROOM + kinds * self._largest) / 1e9
         done = side_by_side(functools.partial(_one, self._laid, self.state), missing, processes=1,
                             device=self.ground.device, gigabytes=gigabytes,
-                            threads=self._laid.threads)
+                            threads=torch.get_num_threads())
         for training, (trained, said) in zip(missing, done, strict=True):
             for words in said:
                 self.log(*words)
@@ -76,7 +76,6 @@ class _LaidOut:
     barts: tuple[int, ...]
     settings: DownstreamMetricsSettings
     device: str
-    threads: int
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # tells grounds apart
 
     def open(self) -> Ground:
@@ -87,13 +86,12 @@ class _LaidOut:
 def _lay_out(ground: Ground, folder: Path) -> _LaidOut:
     write_surroundings(ground.graph, ground.vectors, folder)
     return _LaidOut(ground.task, folder, tuple(ground.vectors), ground.settings,
-                    str(ground.device), torch.get_num_threads())
+                    str(ground.device))
 
 
 def _one(laid: _LaidOut, state: Path,
          training: Training) -> tuple[Trained, list[tuple[Any, ...]]]:
     """One training in a worker, and what it logged."""
-    torch.set_num_threads(laid.threads)
     ground = kept(laid.token, "ground", laid.open)
     said: list[tuple[Any, ...]] = []
     return ground.perform(training, state, lambda *words: said.append(words)), said
