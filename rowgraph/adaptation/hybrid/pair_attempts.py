@@ -129,13 +129,6 @@ class PairModels:
         """One by its name."""
         return next(e for e in (*self.exams.folds, self.exams.test) if e.name == name)
 
-    def alike(self, exam: Exam, regime: Regime) -> Regime:
-        """The first regime that fits and asks the same label rows, seen alike."""
-        def seen(of: Regime) -> tuple[str, str]:
-            return self.exams.fitted(exam, of).name, exam.asked[of].name
-
-        return next(r for r in self.exams.regimes if seen(r) == seen(regime))
-
     def view(self, exam: Exam, regime: Regime, whole: bool) -> View:
         """What an exam asks; of very many label rows by which choices are made, some are drawn."""
         view, index, task = exam.asked[regime], exam.scored, self.ground.task

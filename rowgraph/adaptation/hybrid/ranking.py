@@ -10,7 +10,7 @@ Shapes: G pairs of a seed and a candidate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +90,13 @@ class _Bench:
         if any(isinstance(model, PastLists) for model in models):
             everyone = self.models.of(POPULARITY)
             if everyone.candidates():
-                self.fillers = self.tried(everyone, self.answered(self.tries(everyone))).chosen
-        done = self.answered([one for model in models for one in self.tries(model)])
-        return [self.tried(model, done) for model in models]
+                tries = self.tries(everyone)
+                self.fillers = self.tried(everyone, tries, self.answered(tries.values())).chosen
+        tried = [(model, self.tries(model)) for model in models]
+        done = self.answered([one for _, tries in tried for one in tries.values()])
+        return [self.tried(model, tries, done) for model, tries in tried]
 
-    def answered(self, attempts: Sequence[PairAttempt],
+    def answered(self, attempts: Iterable[PairAttempt],
                  ) -> Iterator[tuple[PairAttempt, list[np.ndarray]]]:
         """Attempts with what they answer, some of them elsewhere."""
         return answered(self.models, attempts, self.draft.state)
@@ -103,33 +105,33 @@ class _Bench:
                 steps: tuple[int, ...], whole: bool) -> PairAttempt:
         """A part under a regime; one that other regimes share, where it would be the same."""
         filler = self.fillers.get(regime) if isinstance(model, PastLists) else None
-        return PairAttempt(model.name, candidate, exam.name, self.models.alike(exam, regime),
+        return PairAttempt(model.name, candidate, exam.name, self.exams.first_alike(exam, regime),
                            seed if model.drawn else self.settings.seeds[0], steps, whole,
                            filler and filler.candidate)
 
-    def tries(self, model: PairModel) -> list[PairAttempt]:
+    def tries(self, model: PairModel) -> dict[tuple[Exam, str, Regime], PairAttempt]:
         """Every candidate of a part on every fold, under every regime."""
-        return [self.attempt(model, candidate, exam, regime, self.settings.seeds[0], model.steps,
-                             whole=False)
+        return {(exam, candidate, regime): self.attempt(
+                    model, candidate, exam, regime, self.settings.seeds[0], model.steps,
+                    whole=False)
                 for exam in self.exams.folds for regime in self.exams.regimes
-                for candidate in model.candidates()]
+                for candidate in model.candidates()}
 
-    def tried(self, model: PairModel,
+    def tried(self, model: PairModel, tries: Mapping[tuple[Exam, str, Regime], PairAttempt],
               done: Iterator[tuple[PairAttempt, list[np.ndarray]]]) -> _Part:
         """The best candidate and step of a part on folds.
 
         Args:
-            done: its tries come next.
+            done: the tries come next.
         """
-        found = dict(itertools.islice(done, len(set(self.tries(model)))))
+        found = dict(itertools.islice(done, len(set(tries.values()))))
         said: dict[tuple[Regime, str, str, int], np.ndarray] = {}
         scores: list[Score] = []
         for exam in self.exams.folds:
+            views = {r: self.models.view(exam, r, whole=False) for r in self.exams.regimes}
             for candidate in model.candidates():
-                for regime in self.exams.regimes:
-                    view = self.models.view(exam, regime, whole=False)
-                    one = self.attempt(model, candidate, exam, regime, self.settings.seeds[0],
-                                       model.steps, whole=False)
+                for regime, view in views.items():
+                    one = tries[exam, candidate, regime]
                     for step, answer in zip(model.steps, found[one], strict=True):
                         said[regime, exam.name, candidate, step] = answer
                         scores.append(Score(model.name, candidate, step, exam.name, regime,
@@ -165,7 +167,7 @@ class _Bench:
                     part.model, part.chosen[regime].candidate, exam, regime, seed,
                     (part.chosen[regime].step,), whole=True)
                  for regime in self.exams.regimes for part in parts for seed in self.settings.seeds}
-        found = {one: answers[0] for one, answers in self.answered(list(asked.values()))}
+        found = {one: answers[0] for one, answers in self.answered(asked.values())}
         for regime, mixture in mixtures.items():
             view, noted = exam.asked[regime], set()
             for seed in self.settings.seeds:

@@ -91,6 +91,11 @@ class Exams:
             found.setdefault(self._befores[regime].name, []).append(regime)
         return [tuple(regimes) for regimes in found.values()]
 
+    def first_alike(self, exam: Exam, regime: Regime) -> Regime:
+        """The first regime that fits and asks an exam's label rows as this one does."""
+        return next(r for r in self.regimes if exam.asked[r] is exam.asked[regime]
+                    and self._befores[r] is self._befores[regime])
+
     def fitted(self, exam: Exam, regime: Regime) -> View:
         """The label rows that an exam is fitted on: under `frozen_db` as stale as test rows are."""
         whole = self._befores[regime]
