@@ -1,10 +1,12 @@
-"""Room on a disk: whether an error comes of a full one, and arrays that take theirs at once."""
+"""Files of arrays, and room on a disk: whether an error comes of a full one, and arrays that take
+theirs at once."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,15 @@ def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
         with open(path, "r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, os.fstat(handle.fileno()).st_size)
     return array
+
+
+def write_arrays(path: Path, *arrays: np.ndarray, **named: np.ndarray) -> None:
+    """An .npz file that is there whole or not at all, whoever else writes the same one.
+
+    Args:
+        arrays, named: as `numpy.savez` has them.
+    """
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    with open(part, "wb") as handle:
+        np.savez(handle, *arrays, **named)
+    part.replace(path)

@@ -77,9 +77,9 @@ class Cluster:
 
     def cores_for(self, threads: int, gpu: bool, gigabytes: float) -> float:
         """The cores that a piece of so many threads asks for: no more than the smallest machine
-        has that holds it otherwise."""
-        able = [offer.cpus for offer in self.offers if offer.cpus >= 1 and offer.gpus >= gpu
-                and offer.memory >= gigabytes * 1e9]
+        has that holds it otherwise, and of a machine with GPUs no more than one's share."""
+        able = [max(1, offer.cpus // offer.gpus) if gpu else offer.cpus for offer in self.offers
+                if offer.cpus >= 1 and offer.gpus >= gpu and offer.memory >= gigabytes * 1e9]
         return min([float(threads), *able])
 
     def described(self) -> str:

@@ -17,11 +17,16 @@ class Never(Exception):
 
 
 class PretendedRay:
-    """What a piece asked for stands in `asked`."""
+    """What a piece asked for stands in `asked`.
+
+    Args:
+        before: called before each piece is done; `rowgraph.kept.forget` makes every worker new.
+    """
 
     exceptions = SimpleNamespace(RayTaskError=Never, RayError=Never)
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self.before = before
         self.asked: list[dict[str, Any]] = []
 
     put = staticmethod(pickle.dumps)
@@ -31,8 +36,12 @@ class PretendedRay:
             def begin(shared: bytes, *others: Any) -> Callable[[], bytes]:
                 self.asked.append(options)
                 sent = pickle.dumps(others)
-                return lambda: pickle.dumps(function(pickle.loads(shared),
-                                                     *pickle.loads(sent)))
+
+                def work() -> bytes:
+                    self.before()
+                    return pickle.dumps(function(pickle.loads(shared), *pickle.loads(sent)))
+
+                return work
 
             return SimpleNamespace(remote=begin)
 
@@ -45,6 +54,6 @@ class PretendedRay:
         return pickle.loads(reference())
 
 
-def pretended() -> Cluster:
+def pretended(before: Callable[[], None] = lambda: None) -> Cluster:
     """Two machines of one core each."""
-    return Cluster(PretendedRay(), [Offer(cpus=1, gpus=0, memory=4e9)] * 2)
+    return Cluster(PretendedRay(before), [Offer(cpus=1, gpus=0, memory=4e9)] * 2)

@@ -217,8 +217,9 @@ def rowgraph_metrics(world: World) -> Estimate:
     `own_past_weights` holds, and vectors and window features of the rows fitted on; every label
     row's vector by every encoder and view lies in one or the other. A recommendation reads no
     window features and runs in one process; its pairs (some 150 kB a label row fitted on or asked,
-    at most some thousands of rows) take the place of both, and answers to candidates (some 12 kB a
-    label row asked) of what lies on disk meanwhile."""
+    at most some thousands of rows) take the place of both, and answers to candidates (some 10 kB a
+    label row asked, and 20 kB a regime for each by which choices are made) of what lies on disk
+    meanwhile."""
     s = world.profile.of_task("rowgraph_metrics", world.name or "", world.task or "")
     return _hybrid(world, s.workers)
 

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from rowgraph.databases.database import Database
+from rowgraph.disk import write_arrays
 from rowgraph.encoding.encoder import Encoded, RowEncoder
 from rowgraph.encoding.row_texts import frames
 from rowgraph.encoding.settings import NodeEmbeddingsSettings
@@ -89,10 +90,7 @@ def _encode(encoding: Encoding, shard: Shard) -> Path:
                   lambda: _Forward(encoding, shard.table))
     encoded = encoder.encode_distinct(
         reader.texts(shard.first).gather(shard.places()).to_list())
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    with open(part, "wb") as handle:
-        np.savez(handle, vectors=encoded.vectors, truncated=encoded.truncated)
-    part.replace(path)
+    write_arrays(path, vectors=encoded.vectors, truncated=encoded.truncated)
     return path
 
 

@@ -83,7 +83,7 @@ class CellFiller:
         self.value = tokenizer.convert_tokens_to_ids(VALUE)
         self.start: int = model.config.decoder_start_token_id
         self.ends = [*tokenizer.convert_tokens_to_ids(list(MARKERS)), tokenizer.eos_token_id]
-        self.model = model.to(self.device).eval()
+        self.model = model.eval()
         # A checkpoint may bring habits of its own (bart-large: beams, no repeated trigrams).
         self.model.generation_config = GenerationConfig()
 
@@ -162,6 +162,7 @@ class CellFiller:
     @torch.inference_mode()
     def written(self, blanks: list[Blank]) -> list[Filling]:
         """What the model writes into blanks whose prefixes are equally long."""
+        self.model.to(self.device)  # now: elsewhere it may be others that fill all cells
         B, S, P = len(blanks), max(len(b.seen) for b in blanks), len(blanks[0].prefix)
         seen_BS = np.full((B, S), self.tokenizer.pad_token_id, dtype=np.int64)
         real_BS = np.zeros((B, S), dtype=np.int64)

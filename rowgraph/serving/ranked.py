@@ -9,7 +9,7 @@ Shapes: n asked rows, k rows of a list, G pairs of an asked row and a candidate.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from rowgraph.adaptation.hybrid.both_ends import BothEnds
 from rowgraph.adaptation.hybrid.finetuning import Ground
 from rowgraph.adaptation.hybrid.listwise import ListwisePath
 from rowgraph.adaptation.hybrid.models import DRAWN
-from rowgraph.adaptation.hybrid.pair_attempts import POPULARITY, PairModels, each
+from rowgraph.adaptation.hybrid.pair_attempts import POPULARITY, PairAttempt, PairModels, each
 from rowgraph.adaptation.hybrid.pair_models import (
     Basis,
     FittedLinear,
@@ -32,7 +32,7 @@ from rowgraph.adaptation.hybrid.pair_models import (
 )
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.recommendation.evidence import Evidence
-from rowgraph.adaptation.recommendation.exams import Exam
+from rowgraph.adaptation.recommendation.exams import TEST, Exam
 from rowgraph.adaptation.recommendation.pairs import PairFeatures
 from rowgraph.adaptation.recommendation.ranking import Ranker, best_first, standardised
 from rowgraph.adaptation.recommendation.trails import label_lag
@@ -78,11 +78,12 @@ def fit_ranked(ground: Ground, weights: Mapping[str, float], choices: pl.DataFra
     chosen = {model: (label, step) for model, label, step in choices.select(
         "model", "candidate", "step").unique(maintain_order=True).iter_rows()}
     popular, _ = chosen.get(POPULARITY, (None, 0))
-    wanted = [_Wanted(model.name, *chosen[model.name], regime, seed, model.drawn, popular)
-              for model in models.asked_for() if model.name in weights
-              for seed in (seeds if model.drawn else seeds[:1])]
-    for done, (one, packed) in enumerate(zip(wanted, each(models, _fit, wanted), strict=True)):
-        add(one.part, one.seed if one.drawn else None, one.candidate, [one.step], packed)
+    drawn = {model.name: model.drawn for model in models.asked_for() if model.name in weights}
+    wanted = [[PairAttempt(name, chosen[name][0], TEST, regime, seed, (chosen[name][1],), True,
+                           popular)]
+              for name in drawn for seed in (seeds if drawn[name] else seeds[:1])]
+    for done, ((one,), packed) in enumerate(zip(wanted, each(models, _fit, wanted), strict=True)):
+        add(one.part, one.seed if drawn[one.part] else None, one.candidate, list(one.steps), packed)
         log(done + 1, {"fitted": float(done + 1)}, len(wanted))
     task, exam = ground.task, models.exams.test
     first = models.evidence.pairs(View("names", task.known.take(np.arange(1)),
@@ -91,22 +92,11 @@ def fit_ranked(ground: Ground, weights: Mapping[str, float], choices: pl.DataFra
             "n_fitted": len(exam.fit)}
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A part to fit, and with what; `rowgraph.adaptation.hybrid.pair_attempts.PairAttempt`."""
-
-    part: str
-    candidate: str
-    step: int
-    regime: Regime
-    seed: int
-    drawn: bool
-    filler: str | None
-
-
-def _fit(models: PairModels, one: _Wanted) -> Packed:
-    return _packed(models.fit(one.part, one.candidate, models.exams.test, one.regime, one.seed,
-                              one.filler), one.filler)
+def _fit(models: PairModels, piece: Sequence[PairAttempt]) -> Packed:
+    one, = piece
+    fitted = models.of(one.part, one.filler).fit(one.candidate, models.exam(one.exam), one.regime,
+                                                 one.seed)
+    return _packed(fitted, one.filler)
 
 
 def _packed(fitted: Any, popular: str | None) -> Packed:

@@ -1,5 +1,9 @@
 """Vectors of both ends of a pair: the source row of a seed, and a destination as of that seed.
 
+Sums of a batch of few rows are not to the last bit those of many. So what is encoded together
+depends on the view that is asked about and on nothing that this process did before: wherever and
+whenever a view is asked about, the same bytes come out.
+
 A destination is seen as of its seed's effective time. Where seeds have many effective times, those
 that follow each other share one moment, that of the oldest of them, so that no seed sees a
 destination's future. A row that is not there yet says nothing of itself.
@@ -22,7 +26,7 @@ ENCODED = 1 << 15  # of pairs that are more, so many destinations are encoded, a
 
 
 class BothEnds:
-    """What encoders say of both ends, each row and moment encoded once.
+    """What encoders say of both ends, each row and moment of a view encoded once.
 
     Args:
         vectors: of the task.
@@ -30,12 +34,13 @@ class BothEnds:
 
     def __init__(self, vectors: RowVectors):
         self.vectors, self.task = vectors, vectors.task
-        self._made: dict[tuple[str, str, int, str], _Encoded] = {}
+        self._exam = ""  # that was asked about last; nothing is made for another again
+        self._made: dict[tuple[str, str, int, str, str], _Encoded] = {}
 
     def sources(self, kind: str, exam: Exam, number: int, view: View) -> np.ndarray:
         """float32 [n, V]: the source row of each seed of a view."""
         labels, task = view.labels, self.task
-        return self._of(kind, exam, number, task.entity_table, labels.rows, view.before,
+        return self._of(kind, exam, number, view.name, task.entity_table, labels.rows, view.before,
                         labels.times - view.before, task.autocomplete)
 
     def destinations(self, kind: str, exam: Exam, number: int, view: View, seed: np.ndarray,
@@ -51,14 +56,16 @@ class BothEnds:
             most = max(1, min(MOMENTS, ENCODED // len(np.unique(row))))
         group, moments = snapshots(view, most)
         before = np.array([moment for _, moment in moments], np.int64)[group[seed]]
-        return self._of(kind, exam, number, self.task.destination_table, row, before,
+        return self._of(kind, exam, number, view.name, self.task.destination_table, row, before,
                         np.zeros(len(row), np.int64), False)
 
     @torch.no_grad()
-    def _of(self, kind: str, exam: Exam, number: int, table: str, rows: np.ndarray,
+    def _of(self, kind: str, exam: Exam, number: int, view: str, table: str, rows: np.ndarray,
             before: np.ndarray, ahead: np.ndarray, own_row: bool) -> np.ndarray:
+        if exam.name != self._exam:
+            self._exam, self._made = exam.name, {}
         weights = self.vectors.weights(kind, exam, number)
-        key = kind, self.vectors.end(kind, exam), number, table
+        key = kind, self.vectors.end(kind, exam), number, view, table
         made = self._made.setdefault(key, _Encoded(weights.encoder.shape.output))
         asked, back = np.unique(np.stack([rows, before, ahead], axis=1), axis=0,
                                 return_inverse=True)

@@ -23,6 +23,7 @@ from rowgraph.adaptation.hybrid.settings import RowgraphMetricsSettings
 from rowgraph.adaptation.hybrid.vectors import RowVectors
 from rowgraph.adaptation.own_labels import FittedHistory, OwnLabels
 from rowgraph.adaptation.trials import Candidate
+from rowgraph.disk import write_arrays
 from rowgraph.forecasting.own_past import OwnPast, Reading
 from rowgraph.forecasting.training import CLIP, seeded
 from rowgraph.kept import kept
@@ -145,11 +146,7 @@ def _one(ground: Ground, state: Path, job: Job) -> dict[str, np.ndarray]:
     if not path.exists():
         if ground.device == "cpu":
             torch.set_num_threads(1)
-        found = _Training(ground, job).run()
-        part = path.with_suffix(".part")
-        with open(part, "wb") as handle:
-            np.savez(handle, **found)
-        part.replace(path)
+        write_arrays(path, **_Training(ground, job).run())
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 

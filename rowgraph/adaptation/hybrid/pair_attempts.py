@@ -32,6 +32,7 @@ from rowgraph.adaptation.hybrid.vectors import OWN_PAST, PRETRAINED, UNTRAINED
 from rowgraph.adaptation.recommendation.evidence import ROOM, Evidence
 from rowgraph.adaptation.recommendation.exams import Exam, Exams, without_test_labels
 from rowgraph.adaptation.recommendation.ranking import standardised
+from rowgraph.disk import write_arrays
 from rowgraph.kept import kept
 from rowgraph.randomness import digest, uniform_of_rows
 from rowgraph.side_by_side import side_by_side
@@ -42,7 +43,6 @@ SCORED = 2_000  # label rows of a fold by which choices are made
 POPULARITY = "popularity"
 GIGABYTES = 2 + ROOM / 1e9  # of memory that a worker of a cluster asks for
 
-Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
@@ -81,6 +81,7 @@ class _Opened:
 
     basis: Basis
     models: dict[str, PairModel]
+    encoding: frozenset[str]  # those of the models that read vectors
     fitted: dict[tuple[object, ...], FittedPairs] = field(default_factory=dict)
 
 
@@ -123,7 +124,11 @@ class PairModels:
         model = self._opened.models[name]
         if filler is None or not isinstance(model, PastLists):
             return model
-        return replace(model, popular=PastLists.popularity(self.evidence).lists[filler])
+        return replace(model, popular=self._opened.models[POPULARITY].lists[filler])
+
+    def encodes(self, name: str) -> bool:
+        """Whether a part reads vectors, which the profile's device makes."""
+        return name in self._opened.encoding
 
     def exam(self, name: str) -> Exam:
         """One by its name."""
@@ -183,15 +188,23 @@ class PairModels:
             elif name == "history" and any(t.kind == "own" for t in evidence.trails):
                 found[name] = PastLists.history(evidence)
                 found[POPULARITY] = PastLists.popularity(evidence)
-        return _Opened(basis, found)
+        return _Opened(basis, found, frozenset(encoders))
 
 
-def each(models: PairModels, function: Callable[[PairModels, Piece], Result],
-         pieces: Sequence[Piece]) -> Iterator[Result]:
-    """What a function of the models and a piece returns, in the order of the pieces."""
-    return side_by_side(functools.partial(function, models), pieces, processes=1,
-                        device=models.ground.device, gigabytes=GIGABYTES,
-                        threads=torch.get_num_threads())
+def each(models: PairModels, function: Callable[[PairModels, Sequence[PairAttempt]], Result],
+         pieces: Sequence[Sequence[PairAttempt]]) -> Iterator[Result]:
+    """What a function of the models and a piece returns, in the order of the pieces.
+
+    Args:
+        pieces: attempts of one part each.
+    """
+    encode = [models.encodes(piece[0].part) for piece in pieces]
+    done = {kind: side_by_side(
+        functools.partial(function, models),
+        [piece for piece, of in zip(pieces, encode, strict=True) if of == kind], processes=1,
+        device=models.ground.device if kind else "cpu", gigabytes=GIGABYTES,
+        threads=torch.get_num_threads() if kind else None) for kind in (True, False)}
+    yield from (next(done[kind]) for kind in encode)
 
 
 def answered(models: PairModels, attempts: Iterable[PairAttempt],
@@ -201,7 +214,7 @@ def answered(models: PairModels, attempts: Iterable[PairAttempt],
     Attempts that follow each other on the same label rows are one piece of work.
 
     Args:
-        state: folder of what is done; every machine sees it.
+        state: folder of what was fitted and answered; every machine sees it.
     """
     pieces = [list(some) for _, some in itertools.groupby(
         dict.fromkeys(attempts), key=lambda a: (a.part, a.exam, a.regime, a.seed))]
@@ -212,15 +225,15 @@ def answered(models: PairModels, attempts: Iterable[PairAttempt],
 
 def _answers(state: Path, models: PairModels,
              piece: Sequence[PairAttempt]) -> list[list[np.ndarray]]:
-    return [_kept_answers(state / one.file, models, one) for one in piece]
+    return [models.answers(one) if isinstance(models.of(one.part), PastLists)
+            else _kept_answers(state / one.file, models, one) for one in piece]
 
 
 def _kept_answers(path: Path, models: PairModels, one: PairAttempt) -> list[np.ndarray]:
     """What is said of an attempt, found in its file where it was said before."""
-    if not path.exists():
-        part = path.with_suffix(".part")
-        with open(part, "wb") as handle:
-            np.savez(handle, *models.answers(one))
-        part.replace(path)
-    with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[f"arr_{k}"] for k in range(len(one.steps))]
+    if path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[f"arr_{k}"] for k in range(len(one.steps))]
+    found = models.answers(one)
+    write_arrays(path, *found)
+    return found

@@ -10,7 +10,7 @@ Shapes: G pairs of a seed and a candidate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from rowgraph.kept import forget
 from rowgraph.progress import Log
 from rowgraph.tasks.choosing import Chosen, Score, choice_table, choose
 from rowgraph.tasks.folds import View
+from rowgraph.tasks.label_tables import Destinations
 from rowgraph.tasks.metrics import measure
 from rowgraph.tasks.predictions import SPLITS, Run, write_predictions
 from rowgraph.tasks.regimes import Regime
@@ -67,15 +68,14 @@ class _Bench:
         self.fillers: dict[Regime, Chosen] = {}  # the popularity that past links end with
         self.predictions: dict[Run, dict[str, np.ndarray]] = {}
         self.steps = 0
+        self._candidates: dict[str, Destinations] = {}
 
     def run(self) -> dict[str, Any]:
         """Everything."""
         parts = self.parts()
         blended = [part for part in parts if part.model.name in self.settings.parts]
         mixtures = {regime: self.mixture(blended, regime) for regime in self.exams.regimes}
-        for split in SPLITS:
-            exam = self.exams.folds[-1] if split == "val" else self.exams.test
-            self.answer(parts, mixtures, exam, split)
+        self.answer(parts, mixtures)
         write_predictions(self.task, self.predictions, self.draft.path("predictions.parquet"))
         chosen = {part.model.name: part.chosen for part in parts}
         fillers = {POPULARITY: self.fillers} if self.fillers else {}
@@ -91,12 +91,13 @@ class _Bench:
             everyone = self.models.of(POPULARITY)
             if everyone.candidates():
                 tries = self.tries(everyone)
-                self.fillers = self.tried(everyone, tries, self.answered(tries.values())).chosen
+                done = self.answered(list(tries.values()))
+                self.fillers = self.tried(everyone, tries, done).chosen
         tried = [(model, self.tries(model)) for model in models]
         done = self.answered([one for _, tries in tried for one in tries.values()])
         return [self.tried(model, tries, done) for model, tries in tried]
 
-    def answered(self, attempts: Iterable[PairAttempt],
+    def answered(self, attempts: Sequence[PairAttempt],
                  ) -> Iterator[tuple[PairAttempt, list[np.ndarray]]]:
         """Attempts with what they answer, some of them elsewhere."""
         return answered(self.models, attempts, self.draft.state)
@@ -147,41 +148,70 @@ class _Bench:
 
     def value(self, view: View, scores: np.ndarray) -> float:
         """The primary metric of scores of a view's candidates."""
-        answer = best_first(self.evidence.candidates(view), scores, self.task.eval_k)
+        answer = best_first(self.candidates(view), scores, self.task.eval_k)
         return measure(self.task.primary, view.labels.target, answer, self.task.train.target)
+
+    def candidates(self, view: View) -> Destinations:
+        """Of a view's label rows."""
+        if view.name not in self._candidates:
+            self._candidates[view.name] = self.evidence.candidates(view)
+        return self._candidates[view.name]
 
     def mixture(self, parts: Sequence[_Part], regime: Regime) -> Mixture:
         """The blend of a regime, from the folds."""
         folds = []
         for exam in self.exams.folds:
             view = self.models.view(exam, regime, whole=False)
-            folds.append(Ranked(self.evidence.candidates(view), {
+            folds.append(Ranked(self.candidates(view), {
                 part.model.name: part.on_folds[regime, exam.name] for part in parts},
                 view.labels.target, view.labels.times))
         return mix_ranked(self.task, folds)
 
-    def answer(self, parts: Sequence[_Part], mixtures: Mapping[Regime, Mixture], exam: Exam,
-               split: str) -> None:
-        """A split's recommendations of every part that stands alone, and of the blend."""
-        asked = {(regime, part.model.name, seed): self.attempt(
-                    part.model, part.chosen[regime].candidate, exam, regime, seed,
+    def exam_of(self, split: str) -> Exam:
+        """That asks a whole split: validation is the newest fold's."""
+        return self.exams.folds[-1] if split == "val" else self.exams.test
+
+    def answer(self, parts: Sequence[_Part], mixtures: Mapping[Regime, Mixture]) -> None:
+        """Both splits' recommendations of every part that stands alone, and of the blend."""
+        asked = {(split, regime): {(part.model.name, seed): self.attempt(
+                    part.model, part.chosen[regime].candidate, self.exam_of(split), regime, seed,
                     (part.chosen[regime].step,), whole=True)
-                 for regime in self.exams.regimes for part in parts for seed in self.settings.seeds}
-        found = {one: answers[0] for one, answers in self.answered(asked.values())}
-        for regime, mixture in mixtures.items():
-            view, noted = exam.asked[regime], set()
-            for seed in self.settings.seeds:
-                said = {part.model.name: found[asked[regime, part.model.name, seed]]
-                        for part in parts}
-                for name in (name for name in said if name in VARIANTS):
-                    if (one := asked[regime, name, seed]) not in noted:
-                        noted.add(one)
-                        self.note(Run(regime, VARIANTS[name], seed), split, view, said[name])
-                self.note(Run(regime, NAME, seed), split, view, mixture.of(said))
+                    for part in parts for seed in self.settings.seeds}
+                 for split in SPLITS for regime in self.exams.regimes}
+        done = self.answered([one for wanted in asked.values() for one in wanted.values()])
+        said: dict[PairAttempt, np.ndarray] = {}
+        for split, regime in list(asked):
+            wanted = asked.pop((split, regime))
+            while not said.keys() >= set(wanted.values()):
+                one, answers = next(done)
+                said[one] = answers[0]
+            self.note_all(wanted, said, mixtures[regime], split, regime)
+            later = {one for others in asked.values() for one in others.values()}
+            said = {one: answer for one, answer in said.items() if one in later}
+
+    def note_all(self, wanted: Mapping[tuple[str, int], PairAttempt],
+                 said: Mapping[PairAttempt, np.ndarray], mixture: Mixture, split: str,
+                 regime: Regime) -> None:
+        """Keep what parts and blend recommend to a split's label rows under a regime.
+
+        Args:
+            wanted: by part and seed.
+            said: float32 [G] each.
+        """
+        view = self.exam_of(split).asked[regime]
+        noted: set[PairAttempt] = set()
+        for seed in self.settings.seeds:
+            mine = {name: one for (name, of), one in wanted.items() if of == seed}
+            for name, one in mine.items():
+                if name in VARIANTS and one not in noted:
+                    noted.add(one)
+                    self.note(Run(regime, VARIANTS[name], seed), split, view, said[one])
+            self.note(Run(regime, NAME, seed), split, view, mixture.of(
+                {name: said[one] for name, one in mine.items()}))
 
     def note(self, run: Run, split: str, view: View, scores: np.ndarray) -> None:
         """Keep recommendations."""
-        answer = best_first(self.evidence.candidates(view), scores, self.task.eval_k)
+        answer = best_first(self.candidates(view), scores, self.task.eval_k)
         self.predictions.setdefault(run, {})[split] = answer
         if split == "val":
             value = measure(self.task.primary, self.task.val.target, answer,

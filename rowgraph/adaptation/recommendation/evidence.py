@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -41,7 +41,6 @@ class Evidence:
         self.exists = task.database.times(task.destination_table)
         self._left = room
         self._kept: dict[str, list[tuple[np.ndarray, PairFeatures]]] = {}
-        self._candidates: dict[str, Destinations] = {}
         self._popular: dict[tuple[int, int, bool], np.ndarray] = {}
 
     @cached_property
@@ -50,11 +49,13 @@ class Evidence:
         return trails_of(self.task, self._lag)
 
     def candidates(self, view: View) -> Destinations:
-        """The candidates of each label row; kept by the view's name."""
-        if view.name not in self._candidates:
-            self._candidates[view.name] = end_to_end([
-                self._candidates_of(some) for _, some in _blocks_of(view)])
-        return self._candidates[view.name]
+        """The candidates of each label row, as `blocks` has them."""
+        kept = self._kept.get(view.name)
+        blocks = ([pairs.candidates for _, pairs in kept] if kept is not None else
+                  [self._candidates_of(some) for _, some in _blocks_of(view)])
+        counts = np.concatenate([np.zeros(1, np.int64), *(one.counts for one in blocks)])
+        return Destinations(np.cumsum(counts), np.concatenate(
+            [np.empty(0, np.int64), *(one.rows for one in blocks)]))
 
     def pairs(self, view: View) -> PairFeatures:
         """The candidates of each label row and what is known about them."""
@@ -69,15 +70,13 @@ class Evidence:
         if view.name in self._kept:
             yield from self._kept[view.name]
             return
-        made, size, candidates = [], 0, []
+        made, size = [], 0
         for at, some in _blocks_of(view):
             block = at, self.pairs(some)
-            candidates.append(block[1].candidates)
             size += block[1].values.nbytes
             if size <= self._left:
                 made.append(block)
             yield block
-        self._candidates[view.name] = end_to_end(candidates)
         if size <= self._left:
             self._kept[view.name] = made
             self._left -= size
@@ -107,13 +106,6 @@ class Evidence:
             self._popular[key] = found
             self._left -= found.nbytes
         return self._popular[key]
-
-
-def end_to_end(lists: Sequence[Destinations]) -> Destinations:
-    """The destinations of blocks of label rows, one after the other."""
-    counts = np.concatenate([np.zeros(1, np.int64), *(one.counts for one in lists)])
-    return Destinations(np.cumsum(counts), np.concatenate(
-        [np.empty(0, np.int64), *(one.rows for one in lists)]))
 
 
 def _blocks_of(view: View) -> Iterator[tuple[np.ndarray, View]]:

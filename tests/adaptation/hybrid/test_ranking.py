@@ -110,9 +110,10 @@ def test_test_labels_choose_nothing_and_equal_settings_give_equal_bytes(shop, sh
         np.testing.assert_array_equal(splits["test"], found[run]["test"])
 
 
-def test_on_a_cluster_the_bytes_are_the_same(shop_ground, shop_ran, ranked):
+def test_on_a_cluster_of_workers_that_know_nothing_the_bytes_are_the_same(shop_ground, shop_ran,
+                                                                           ranked):
     folder, _, summary = shop_ran
-    cluster = pretended()
+    cluster = pretended(before=kept.forget)
     with on(cluster):
         other, _, again = ranked(dataclasses.replace(shop_ground, token=uuid.uuid4().hex))
     assert len(cluster.ray.asked) > 20
@@ -186,6 +187,23 @@ def test_a_destination_is_seen_no_later_than_its_seed(shop, shop_ground):
         alone = weights.encoder(batch, vectors.names, weights.corrections).detach().numpy()
         np.testing.assert_allclose(found[k], alone[0], rtol=1e-4, atol=1e-5)
     assert not np.allclose(found[0], found[1])
+
+
+def test_vectors_of_a_view_are_the_same_bits_whatever_was_asked_before(shop, shop_ground):
+    exam, count = Exams(shop, shop_ground.settings).test, len(shop.train)
+    few, all_of = (View(str(n), shop.train.take(at), shop.train.times[at]) for n, at in enumerate(
+        (np.arange(count - 1), np.arange(count))))
+
+    def both(ends, view):
+        rows = np.arange(len(view.labels)) % shops.PRODUCTS
+        return np.hstack([
+            ends.sources(UNTRAINED, exam, 0, view),
+            ends.destinations(UNTRAINED, exam, 0, view, np.arange(len(rows)), rows)])
+
+    used = BothEnds(shop_ground.vectors())
+    both(used, few)
+    np.testing.assert_array_equal(both(used, all_of),
+                                  both(BothEnds(shop_ground.vectors()), all_of))
 
 
 def test_the_slope_of_the_listwise_loss_is_what_differences_say():
