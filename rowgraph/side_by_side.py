@@ -11,7 +11,9 @@ within, as `joblib.parallel_config` would. No result depends on it.
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -77,7 +79,7 @@ class Cluster:
 
     def cores_for(self, threads: int, gpu: bool, gigabytes: float) -> float:
         """The cores that a piece of so many threads asks for: no more than the smallest machine
-        has that holds it otherwise, and of a machine with GPUs no more than one's share."""
+        has that holds it otherwise, and of a piece on a GPU no more than one GPU's share."""
         able = [max(1, offer.cpus // offer.gpus) if gpu else offer.cpus for offer in self.offers
                 if offer.cpus >= 1 and offer.gpus >= gpu and offer.memory >= gigabytes * 1e9]
         return min([float(threads), *able])
@@ -116,7 +118,8 @@ def processes_of(workers: int | None, device: str | torch.device) -> int:
 
 def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *, processes: int,
                  device: str | torch.device, gigabytes: float = 1.0,
-                 threads: int | None = None) -> Iterator[Result]:
+                 threads: int | None = None,
+                 plain: Callable[[Piece], bool] = lambda _: False) -> Iterator[Result]:
     """The function's values, in the order of the pieces, each as soon as those before it are there.
 
     Args:
@@ -125,6 +128,7 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
         gigabytes: of memory, what a piece is known to take in a cluster.
         threads: with which torch computes a piece in a cluster, and for which it takes cores there;
             None leaves it to the piece, and takes one core.
+        plain: of which pieces one core of a cluster is enough, without a GPU or `threads`.
 
     Raises:
         RuntimeError: the cluster has no place for a piece, or workers that did it were lost again
@@ -132,7 +136,9 @@ def side_by_side(function: Callable[[Piece], Result], pieces: Sequence[Piece], *
     """
     cluster = _CLUSTER.get()
     if cluster is not None:
-        yield from _on_cluster(cluster, function, pieces, str(device) != "cpu", gigabytes, threads)
+        usual, little = _Asks(str(device) != "cpu", threads), _Asks(False, None)
+        yield from _on_cluster(cluster, function, pieces, gigabytes,
+                               [little if plain(piece) else usual for piece in pieces])
     elif min(processes, len(pieces)) < 2:
         yield from (here(function, piece) for piece in pieces)
     else:
@@ -153,30 +159,54 @@ def here(function: Callable[[Piece], Result], piece: Piece) -> Result:
         torch.set_num_threads(threads)
 
 
+@dataclass(frozen=True)
+class _Asks:
+    """What a piece asks of a cluster, beside memory."""
+
+    gpu: bool
+    threads: int | None
+
+
+class _Queue:
+    """Pieces that ask for the same: the places of those that wait, and how many are handed out."""
+
+    def __init__(self, cluster: Cluster, asks: _Asks, gigabytes: float):
+        self.threads = asks.threads
+        self.waiting: deque[int] = deque()
+        self.running = 0
+        cpus = cluster.cores_for(asks.threads or 1, asks.gpu, gigabytes)
+        places = cluster.places(asks.gpu, gigabytes, cpus)
+        self.most = places if cluster.workers else AHEAD * places
+        self.task = cluster.ray.remote(
+            num_cpus=cpus, num_gpus=GPU_SHARE * asks.gpu, memory=int(gigabytes * 1e9),
+            max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
+
+
 def _on_cluster(cluster: Cluster, function: Callable[[Piece], Result], pieces: Sequence[Piece],
-                gpu: bool, gigabytes: float, threads: int | None) -> Iterator[Result]:
+                gigabytes: float, asked: Sequence[_Asks]) -> Iterator[Result]:
     """Pieces as Ray tasks. Worker processes stay, with what the function keeps in them.
 
     Once something is wrong no more are handed out. Those at work end by themselves and keep what
     they have: a task that is cancelled in the moment in which it ends takes this process along
     (Ray 2.60, "Tried to complete task that was not pending").
     """
-    if not pieces:
-        return
-    cpus = cluster.cores_for(threads or 1, gpu, gigabytes)
-    ray, places = cluster.ray, cluster.places(gpu, gigabytes, cpus)
-    most = places if cluster.workers else AHEAD * places
-    shared = ray.put(function)
-    task = ray.remote(num_cpus=cpus, num_gpus=GPU_SHARE * gpu, memory=int(gigabytes * 1e9),
-                      max_calls=0, max_retries=RETRIES, scheduling_strategy="SPREAD")(_call)
-    waiting, running, found = list(enumerate(pieces))[::-1], {}, {}
+    queues = {asks: _Queue(cluster, asks, gigabytes) for asks in dict.fromkeys(asked)}
+    for place, asks in enumerate(asked):
+        queues[asks].waiting.append(place)
+    ray, running, found = cluster.ray, {}, {}
+    shared = ray.put(function) if pieces else None
     for number in range(len(pieces)):
         while number not in found:
-            while waiting and len(running) < most:
-                place, piece = waiting.pop()
-                running[task.remote(shared, threads, piece)] = place
+            for queue in queues.values():
+                while (queue.waiting and queue.running < queue.most
+                       and len(running) < (cluster.workers or math.inf)):
+                    place = queue.waiting.popleft()
+                    running[queue.task.remote(shared, queue.threads, pieces[place])] = place
+                    queue.running += 1
             done, _ = ray.wait(list(running), num_returns=1)
-            found[running.pop(done[0])] = _value(ray, done[0])
+            place = running.pop(done[0])
+            queues[asked[place]].running -= 1
+            found[place] = _value(ray, done[0])
         yield found.pop(number)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rowgraph.side_by_side import Cluster, Offer, elsewhere, on, side_by_side
+from tests.pretended_ray import PretendedRay
 
 OFFERS = [Offer(cpus=4, gpus=0, memory=3e9), Offer(cpus=1, gpus=2, memory=64e9)]
 
@@ -72,6 +73,17 @@ def test_a_piece_computes_in_a_cluster_with_the_threads_that_are_asked_for(clust
     assert found == [[3, 3], [1, 1]]
 
 
+def test_a_plain_piece_asks_for_one_core_whatever_the_others_ask_for():
+    cluster = Cluster(PretendedRay(), [Offer(cpus=8, gpus=1, memory=8e9)], workers=3)
+    before = torch.get_num_threads()
+    with on(cluster):
+        found = list(side_by_side(abs, [-1, -2, -3, -4], processes=1, device="cuda", threads=before,
+                                  plain=lambda piece: piece % 2 == 0))
+    assert found == [1, 2, 3, 4]
+    asked = sorted((options["num_cpus"], options["num_gpus"]) for options in cluster.ray.asked)
+    assert asked == [(1, 0), (1, 0), (before, 0.9), (before, 0.9)]
+
+
 def test_processes_stay_from_one_call_to_the_next_however_few_the_pieces():
     def who(pieces):
         return set(side_by_side(lambda _: time.sleep(0.05) or os.getpid(), range(pieces),
@@ -106,6 +118,8 @@ def test_a_piece_of_several_threads_takes_as_many_cores_and_no_more_than_any_abl
     offers = [Offer(cpus=64, gpus=0, memory=8e9), Offer(cpus=16, gpus=1, memory=8e9),
               Offer(cpus=8, gpus=0, memory=1e9), Offer(cpus=0, gpus=1, memory=8e9)]
     cluster = Cluster(None, offers)
+    assert Cluster(None, [Offer(cpus=64, gpus=8, memory=64e9)]).cores_for(64, True, 2.0) == 8
+    assert Cluster(None, [Offer(cpus=2, gpus=8, memory=64e9)]).cores_for(64, True, 2.0) == 1
     assert cluster.cores_for(1, False, 2.0) == 1
     assert cluster.cores_for(32, False, 2.0) == 16  # the one of 8 lacks memory
     assert cluster.cores_for(32, True, 2.0) == 16

@@ -153,8 +153,8 @@ def lists_of(task: Task, view: View, vectors: RowVectors, facts: Mapping[str, An
         packed: reads a member's file.
     """
     evidence = _Named(task, facts["lag"], facts["pairs"])
-    ends = BothEnds(vectors)
-    exam = Exam("test", facts["cut"], np.empty(0, np.int64), {}, np.empty(0, np.int64))
+    ends = BothEnds(task, lambda: vectors)
+    exam = Exam(TEST, facts["cut"], np.empty(0, np.int64), {}, np.empty(0, np.int64))
     fitted = {m.file: _unpacked(packed(m.file), m.label, evidence, ends, exam) for m in members}
     seeds, rows, scores = facts["seeds"], [], []
     by_seed: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from assets.catalog import catalog
+from pipeline.cli import main
 from rowgraph.profiles import load_profile
 from tests.worlds.tickets import write_tickets
 
@@ -47,7 +48,7 @@ def test_without_a_command_there_is_help_and_no_error(tmp_path):
     assert "doctor" in done.stdout
 
 
-def test_doctor_finds_a_sound_machine_fine_and_names_what_is_wrong(tmp_path):
+def test_doctor_finds_a_sound_machine_fine(tmp_path):
     done = rowgraph("doctor", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     found = {f["what"]: f for f in json.loads(done.stdout)}
@@ -55,17 +56,24 @@ def test_doctor_finds_a_sound_machine_fine_and_names_what_is_wrong(tmp_path):
             "extras"} <= found.keys()
     assert "wrong" not in {f["state"] for f in found.values()}
     assert "what is to be run takes some" in found["memory"]["found"]
+
+
+def test_doctor_names_what_is_wrong(tmp_path, monkeypatch, capsys):
     (tmp_path / "no_gpu.yaml").write_text(
         "extends: demo\ncompute: {device: 'cuda:0'}\npeer_metrics: {peers: [kumo_relational]}\n"
         "databases:\n- {name: rel-survivor, role: pretrain}\n"
         "- {name: rel-nowhere, role: heldout, tasks: [x]}\n")
+    monkeypatch.setenv("ROWGRAPH_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "160")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        done = rowgraph("doctor", "--profile", tmp_path / "no_gpu.yaml", "--port", port,
-                        home=tmp_path)
-    assert done.returncode == 1
-    lines = done.stdout.splitlines()
+        monkeypatch.setattr(sys, "argv", ["rowgraph", "doctor", "--profile",
+                                          str(tmp_path / "no_gpu.yaml"), "--port", str(port)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("wrong") and "torch sees no CUDA device" in line for line in lines)
     assert any(line.startswith("wrong") and "rel-nowhere" in line for line in lines)
     assert any(line.startswith("note") and f"port {port}" in line for line in lines)

@@ -2,7 +2,7 @@
 
 Sums of a batch of few rows are not to the last bit those of many. So what is encoded together
 depends on the view that is asked about and on nothing that this process did before: wherever and
-whenever a view is asked about, the same bytes come out.
+whenever a view's blocks are asked about in their order, the same bytes come out.
 
 A destination is seen as of its seed's effective time. Where seeds have many effective times, those
 that follow each other share one moment, that of the oldest of them, so that no seed sees a
@@ -13,6 +13,9 @@ Shapes: n seeds, P pairs, V channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -20,6 +23,7 @@ from rowgraph.adaptation.hybrid.vectors import AT_ONCE, RowVectors
 from rowgraph.adaptation.recommendation.exams import Exam
 from rowgraph.adaptation.recommendation.fitting import snapshots
 from rowgraph.tasks.folds import View
+from rowgraph.tasks.label_tables import Task
 
 MOMENTS = 64  # as of which destinations are seen by the seeds of one view, at most
 ENCODED = 1 << 15  # of pairs that are more, so many destinations are encoded, about
@@ -29,13 +33,19 @@ class BothEnds:
     """What encoders say of both ends, each row and moment of a view encoded once.
 
     Args:
-        vectors: of the task.
+        task: whose rows.
+        open_vectors: makes its vectors when the first are asked for.
     """
 
-    def __init__(self, vectors: RowVectors):
-        self.vectors, self.task = vectors, vectors.task
-        self._exam = ""  # that was asked about last; nothing is made for another again
-        self._made: dict[tuple[str, str, int, str, str], _Encoded] = {}
+    def __init__(self, task: Task, open_vectors: Callable[[], RowVectors]):
+        self.task, self._open = task, open_vectors
+        self._exam = ""  # that was asked about last; what was made for others is dropped
+        self._made: dict[tuple[str, int, str, str], _Encoded] = {}
+
+    @cached_property
+    def vectors(self) -> RowVectors:
+        """Of the task."""
+        return self._open()
 
     def sources(self, kind: str, exam: Exam, number: int, view: View) -> np.ndarray:
         """float32 [n, V]: the source row of each seed of a view."""
@@ -65,7 +75,7 @@ class BothEnds:
         if exam.name != self._exam:
             self._exam, self._made = exam.name, {}
         weights = self.vectors.weights(kind, exam, number)
-        key = kind, self.vectors.end(kind, exam), number, view, table
+        key = kind, number, view, table
         made = self._made.setdefault(key, _Encoded(weights.encoder.shape.output))
         asked, back = np.unique(np.stack([rows, before, ahead], axis=1), axis=0,
                                 return_inverse=True)

@@ -1,7 +1,7 @@
 """A recommendation's parts fitted and asked: in this process, or as pieces of a cluster's work.
 
-A piece computes with as many threads as the process that asks for it, here and there, so that it
-leaves the same bytes.
+A piece that encodes computes with as many threads as the process that asks for it, here and there,
+so that it leaves the same bytes; the others compute with one, wherever they are done.
 
 Shapes: G pairs of a seed and a candidate.
 """
@@ -33,6 +33,7 @@ from rowgraph.adaptation.recommendation.evidence import ROOM, Evidence
 from rowgraph.adaptation.recommendation.exams import Exam, Exams, without_test_labels
 from rowgraph.adaptation.recommendation.ranking import standardised
 from rowgraph.disk import write_arrays
+from rowgraph.forecasting.own_past import OwnPast
 from rowgraph.kept import kept
 from rowgraph.randomness import digest, uniform_of_rows
 from rowgraph.side_by_side import side_by_side
@@ -81,7 +82,6 @@ class _Opened:
 
     basis: Basis
     models: dict[str, PairModel]
-    encoding: frozenset[str]  # those of the models that read vectors
     fitted: dict[tuple[object, ...], FittedPairs] = field(default_factory=dict)
 
 
@@ -128,7 +128,8 @@ class PairModels:
 
     def encodes(self, name: str) -> bool:
         """Whether a part reads vectors, which the profile's device makes."""
-        return name in self._opened.encoding
+        model = self._opened.models[name]
+        return isinstance(model, LinearOnPairs) and model.ends is not None
 
     def exam(self, name: str) -> Exam:
         """One by its name."""
@@ -138,6 +139,8 @@ class PairModels:
         """What an exam asks; of very many label rows by which choices are made, some are drawn."""
         view, index, task = exam.asked[regime], exam.scored, self.ground.task
         if whole:
+            return view
+        if len(index) == len(view.labels) <= SCORED:
             return view
         if len(index) > SCORED:
             luck = uniform_of_rows(index, "scored", task.database.name, task.name)
@@ -174,10 +177,10 @@ class PairModels:
         evidence.trails  # noqa: B018  made now: past test labels are facts under `rolling`
         exams = Exams(without_test_labels(task), settings, settings.fit_rows)
         basis, found = Basis(evidence, exams), dict[str, PairModel]()
-        ends = BothEnds(self.ground.vectors())
+        ends, own_past = BothEnds(task, self.ground.vectors), OwnPast.open(self.ground.own_past)
         encoders = {UNTRAINED: settings.untrained, PRETRAINED: 1}
-        if ends.vectors.own_past.serves(exam.cut for exam in (*exams.folds, exams.test)):
-            encoders[OWN_PAST] = ends.vectors.count(OWN_PAST, 0)
+        if own_past.serves(exam.cut for exam in (*exams.folds, exams.test)):
+            encoders[OWN_PAST] = len(own_past.seeds)
         for name in (*settings.parts, *settings.beside):
             if name in encoders:
                 found[name] = LinearOnPairs(basis, name, ends, name, encoders[name])
@@ -188,7 +191,7 @@ class PairModels:
             elif name == "history" and any(t.kind == "own" for t in evidence.trails):
                 found[name] = PastLists.history(evidence)
                 found[POPULARITY] = PastLists.popularity(evidence)
-        return _Opened(basis, found, frozenset(encoders))
+        return _Opened(basis, found)
 
 
 def each(models: PairModels, function: Callable[[PairModels, Sequence[PairAttempt]], Result],
@@ -198,13 +201,10 @@ def each(models: PairModels, function: Callable[[PairModels, Sequence[PairAttemp
     Args:
         pieces: attempts of one part each.
     """
-    encode = [models.encodes(piece[0].part) for piece in pieces]
-    done = {kind: side_by_side(
-        functools.partial(function, models),
-        [piece for piece, of in zip(pieces, encode, strict=True) if of == kind], processes=1,
-        device=models.ground.device if kind else "cpu", gigabytes=GIGABYTES,
-        threads=torch.get_num_threads() if kind else None) for kind in (True, False)}
-    yield from (next(done[kind]) for kind in encode)
+    return side_by_side(functools.partial(function, models), pieces, processes=1,
+                        device=models.ground.device, gigabytes=GIGABYTES,
+                        threads=torch.get_num_threads(),
+                        plain=lambda piece: not models.encodes(piece[0].part))
 
 
 def answered(models: PairModels, attempts: Iterable[PairAttempt],
@@ -214,7 +214,7 @@ def answered(models: PairModels, attempts: Iterable[PairAttempt],
     Attempts that follow each other on the same label rows are one piece of work.
 
     Args:
-        state: folder of what was fitted and answered; every machine sees it.
+        state: folder of what fitted parts answered; every machine sees it.
     """
     pieces = [list(some) for _, some in itertools.groupby(
         dict.fromkeys(attempts), key=lambda a: (a.part, a.exam, a.regime, a.seed))]

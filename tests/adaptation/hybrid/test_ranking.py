@@ -11,7 +11,7 @@ from rowgraph import kept
 from rowgraph.adaptation.hybrid.blending import MOVES
 from rowgraph.adaptation.hybrid.both_ends import BothEnds
 from rowgraph.adaptation.hybrid.listwise import fit_listwise, listwise
-from rowgraph.adaptation.hybrid.pair_attempts import PairModels
+from rowgraph.adaptation.hybrid.pair_attempts import PairAttempt, PairModels
 from rowgraph.adaptation.hybrid.pair_models import by_place
 from rowgraph.adaptation.hybrid.ranked_blend import Ranked, mix_ranked
 from rowgraph.adaptation.hybrid.running import NAME, run_rowgraph
@@ -174,7 +174,7 @@ def test_a_task_none_of_whose_parts_answers_says_so(shop, shop_ground, tmp_path)
 
 
 def test_a_destination_is_seen_no_later_than_its_seed(shop, shop_ground):
-    vectors, ends = shop_ground.vectors(), BothEnds(shop_ground.vectors())
+    vectors, ends = shop_ground.vectors(), BothEnds(shop, shop_ground.vectors)
     exam = Exams(shop, shop_ground.settings).test
     labels = shop.train.take(np.array([0, len(shop.train) - 1]))
     view = View("two", labels, labels.times)
@@ -189,6 +189,19 @@ def test_a_destination_is_seen_no_later_than_its_seed(shop, shop_ground):
     assert not np.allclose(found[0], found[1])
 
 
+def test_parts_without_vectors_need_none_of_the_profiles_device(shop, shop_ground):
+    models = PairModels(dataclasses.replace(shop_ground, device="cuda:7"))
+    try:
+        plain = [model for model in models.asked_for() if not models.encodes(model.name)]
+        assert {model.name for model in plain} == {"windows", "trees", "history"}
+        for model in plain:
+            one, = models.answers(PairAttempt(
+                model.name, model.candidates()[0], "test", "rolling", 0, model.steps[-1:], True))
+            assert np.isfinite(one).all()
+    finally:
+        kept.forget()
+
+
 def test_vectors_of_a_view_are_the_same_bits_whatever_was_asked_before(shop, shop_ground):
     exam, count = Exams(shop, shop_ground.settings).test, len(shop.train)
     few, all_of = (View(str(n), shop.train.take(at), shop.train.times[at]) for n, at in enumerate(
@@ -200,10 +213,10 @@ def test_vectors_of_a_view_are_the_same_bits_whatever_was_asked_before(shop, sho
             ends.sources(UNTRAINED, exam, 0, view),
             ends.destinations(UNTRAINED, exam, 0, view, np.arange(len(rows)), rows)])
 
-    used = BothEnds(shop_ground.vectors())
+    used = BothEnds(shop, shop_ground.vectors)
     both(used, few)
     np.testing.assert_array_equal(both(used, all_of),
-                                  both(BothEnds(shop_ground.vectors()), all_of))
+                                  both(BothEnds(shop, shop_ground.vectors), all_of))
 
 
 def test_the_slope_of_the_listwise_loss_is_what_differences_say():
