@@ -22,7 +22,7 @@ demo: $(VENV)/.ready  ## The main job on embedded databases, ending with the res
 	$(BIN)/rowgraph run --profile demo
 
 test: $(VENV)/.ready  ## The test suite; TESTS=tests/graph takes a part of it
-	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 # As old as pyproject.toml allows: torch by hand, so that it is the same build everywhere.
 LOWEST := .venv-lowest
@@ -34,7 +34,7 @@ $(LOWEST)/.ready: pyproject.toml $(VENV)/.ready
 	@touch $@
 
 test-lowest: $(LOWEST)/.ready  ## The test suite with the oldest dependencies that are allowed
-	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(if $(DATABASES),ROWGRAPH_TEST_DATABASES=$(abspath $(DATABASES))) $(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 lint: $(VENV)/.ready  ## Style and types
 	$(BIN)/ruff check .

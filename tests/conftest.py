@@ -12,24 +12,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tiny tensors gain nothing from threads and lose much where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TESTS = Path(__file__).parent
-# Begun first, since a file goes to one worker: one of minutes that is begun last keeps the others
-# waiting. The second does not need the home that the first and third do and that is made once.
-LONG = ("pipeline/test_end_to_end.py", "evaluation/test_audit.py", "pipeline/test_browser.py",
-        "pipeline/test_cli.py", "parallel/test_ray_train.py", "language/test_processes.py",
-        "adaptation/hybrid/test_running.py", "pipeline/test_own_database.py",
-        "adaptation/hybrid/test_canary.py", "docs/test_notebooks.py", "test_embeddings.py")
-
 # Small worlds that several rooms are tested on.
 pytest_plugins = ("tests.worlds.buckets", "tests.worlds.races", "tests.worlds.texts",
                   "tests.worlds.windows", "tests.worlds.models")
-
-
-def pytest_collection_modifyitems(items):
-    """Long files first, where workers take files as they come (`--no-loadscope-reorder`)."""
-    places = {TESTS / name: place for place, name in enumerate(LONG)}
-    assert all(path.exists() for path in places), places
-    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

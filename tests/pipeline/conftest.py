@@ -202,16 +202,19 @@ class World:
 def finished(tmp_path_factory, databases, profile_path) -> World:
     """A home in which the tiny profile has run once, tracked. Not to be changed.
 
-    A minute's work, so it is done once for all workers.
+    A minute's work, so it is done once for all workers; each has a copy, for what is open in one
+    leaves files beside Dagster's and MLflow's records that are gone while another copies them.
     """
     with only_once(tmp_path_factory, "finished") as (folder, missing):
-        world = World(folder / "home", databases, profile_path)
         if missing:
+            world = World(folder / "home", databases, profile_path)
             failures, listener = world.run(tracked=True)
             assert not failures, failures
             assert len(listener.made) == len(plan(world.environment()))
             assert listener.steps > 0
-    return world
+        home = tmp_path_factory.mktemp("finished") / "home"
+        shutil.copytree(folder / "home", home)
+    return World(home, databases, profile_path)
 
 
 @pytest.fixture
