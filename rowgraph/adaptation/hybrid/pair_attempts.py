@@ -138,9 +138,7 @@ class PairModels:
     def view(self, exam: Exam, regime: Regime, whole: bool) -> View:
         """What an exam asks; of very many label rows by which choices are made, some are drawn."""
         view, index, task = exam.asked[regime], exam.scored, self.ground.task
-        if whole:
-            return view
-        if len(index) == len(view.labels) <= SCORED:
+        if whole or len(index) == len(view.labels) <= SCORED:
             return view
         if len(index) > SCORED:
             luck = uniform_of_rows(index, "scored", task.database.name, task.name)
